@@ -1,0 +1,113 @@
+"""From sequences of numbers to batches: padded names, parallel streams of one long text.
+
+Both kinds give any batch of any epoch by its number: a run that is resumed in the middle of an
+epoch asks for the very batch at which it was stopped.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Inputs `x` and targets `y`, (batch, time); `mask` is False where `y` is only padding."""
+
+    x: Tensor
+    y: Tensor
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        return Batch(*(part if part is None else part.to(device) for part in self))
+
+
+def pad_names(sequences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
+    """Names of different length as one batch: input without the last, target without the first.
+
+    `sequences` hold the start and the end symbol; padding fills up to the longest and is masked.
+    """
+    longest = max(map(len, sequences))
+    table = torch.full((len(sequences), longest), pad)
+    for row, sequence in zip(table, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    mask = torch.arange(1, longest) < lengths[:, None]
+    return Batch(table[:, :-1], table[:, 1:], mask)
+
+
+class NameBatches:
+    """Short independent sequences, shuffled anew (but reproducibly) in each epoch."""
+
+    carries_state = False
+
+    def __init__(self, sequences: Sequence[Sequence[int]], batch_size: int, seed: int = 0):
+        """`sequences` of numbers, start and end symbols included. Raises ValueError if empty."""
+        _at_least_one(batch_size=batch_size)
+        if not sequences:
+            raise ValueError("Список имён пуст: нечего собирать в пачки (batch).")
+        self.sequences, self.batch_size, self.seed = list(sequences), batch_size, seed
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.sequences) // self.batch_size)
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """Batch `number` of the order in which this epoch goes through the names."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.sequences))
+        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+        return pad_names([self.sequences[k] for k in chosen])
+
+    def fingerprint(self) -> int:
+        """A number that changes with the data or the way it is cut."""
+        return zlib.crc32(repr((self.sequences, self.batch_size, self.seed)).encode())
+
+
+class StreamBatches:
+    """One long text as `batch_size` parallel streams, cut into windows of `seq_len` steps.
+
+    Row k of a window goes on where row k of the window before it ended, so the state of the
+    network may be carried over. The target is the input shifted by one; the last target of a
+    stream is the true next token, never a token from the beginning of the text. The last window
+    may be shorter.
+    """
+
+    carries_state = True
+
+    def __init__(self, ids: Sequence[int], batch_size: int, seq_len: int):
+        """`ids` (length,). Raises ValueError if the text is shorter than one batch."""
+        _at_least_one(batch_size=batch_size, seq_len=seq_len)
+        ids = torch.as_tensor(ids)
+        needed = batch_size * seq_len + 1
+        if len(ids) < needed:
+            raise ValueError(
+                f"Текст слишком короткий: в нём {len(ids)} слов и знаков, а на одну пачку "
+                f"(batch_size={batch_size}, seq_len={seq_len}) нужно не меньше {needed}. "
+                "Возьмите текст подлиннее или уменьшите batch_size или seq_len."
+            )
+        length = (len(ids) - 1) // batch_size
+        self.x = ids[: batch_size * length].view(batch_size, length)
+        self.y = ids[1 : batch_size * length + 1].view(batch_size, length)
+        self.seq_len = seq_len
+
+    def __len__(self) -> int:
+        """Windows in an epoch."""
+        return -(-self.x.shape[1] // self.seq_len)
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """Window `number`; every epoch goes through the text in the same order."""
+        window = slice(number * self.seq_len, (number + 1) * self.seq_len)
+        return Batch(self.x[:, window], self.y[:, window])
+
+    def fingerprint(self) -> int:
+        """A number that changes with the data or the way it is cut."""
+        return zlib.crc32(self.y.numpy().tobytes(), self.x.shape[0] * 100_003 + self.seq_len)
+
+
+def _at_least_one(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"Размер {name} должен быть не меньше 1, а не {size}.")

@@ -1,0 +1,230 @@
+"""Recurrent cells, one step each, as the formulas stand; backpropagation through time by hand.
+
+The same lines work on NumPy arrays (to compute by hand) and on torch tensors (to get gradients).
+Batch first: x_t is (batch, input_size), a state (batch, hidden_size), for the LSTMs a pair (h, c).
+Weights are shaped as in the formulas, so that W x for every row x of a batch is x @ W.T.
+"""
+
+from collections import namedtuple
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Array = np.ndarray | Tensor
+
+# In all of these: U, W_x· (hidden_size, input_size); W, W_h· (hidden_size, hidden_size);
+# b·, w_c· (hidden_size,); V (output_size, hidden_size); c (output_size,).
+RNNWeights = namedtuple("RNNWeights", "U W b")
+OutputWeights = namedtuple("OutputWeights", "V c")
+LSTMWeights = namedtuple("LSTMWeights", "W_xi W_hi b_i W_xf W_hf b_f W_xo W_ho b_o W_xc W_hc b_c")
+PeepholeWeights = namedtuple("PeepholeWeights", [*LSTMWeights._fields, "w_ci", "w_cf", "w_co"])
+CoupledWeights = namedtuple("CoupledWeights", "W_xi W_hi b_i W_xo W_ho b_o W_xc W_hc b_c")
+GRUWeights = namedtuple("GRUWeights", "W_xr W_hr b_r W_xz W_hz b_z W_xn b_xn W_hn b_hn")
+Gates = namedtuple("Gates", "i f o c_tilde")
+Gradients = namedtuple("Gradients", "U W b s")
+
+
+def tanh(z: Array) -> Array:
+    """Hyperbolic tangent."""
+    return z.tanh() if isinstance(z, Tensor) else np.tanh(z)
+
+
+def sigmoid(z: Array) -> Array:
+    """σ(z) = 1 / (1 + e^−z), for NumPy in a form that never overflows."""
+    return z.sigmoid() if isinstance(z, Tensor) else (1 + np.tanh(z / 2)) / 2
+
+
+def relu(z: Array) -> Array:
+    """max(0, z)."""
+    return z.relu() if isinstance(z, Tensor) else np.maximum(z, 0)
+
+
+# f′(a) written through s = f(a): the backward pass then needs the states alone.
+DERIVATIVES = {tanh: lambda s: 1 - s**2, sigmoid: lambda s: s * (1 - s), relu: lambda s: s > 0}
+
+
+def rnn(p: RNNWeights, x_t: Array, s_prev: Array, f=tanh) -> Array:
+    """One step of the plain RNN: s_t from x_t and s_{t−1}; f is `tanh`, `sigmoid` or `relu`."""
+    a_t = p.b + s_prev @ p.W.T + x_t @ p.U.T
+    return f(a_t)
+
+
+def lstm_gates(p: LSTMWeights, x_t: Array, h_prev: Array) -> Gates:
+    """The three gates and the candidate, each (batch, hidden_size)."""
+    i = sigmoid(x_t @ p.W_xi.T + h_prev @ p.W_hi.T + p.b_i)
+    f = sigmoid(x_t @ p.W_xf.T + h_prev @ p.W_hf.T + p.b_f)
+    o = sigmoid(x_t @ p.W_xo.T + h_prev @ p.W_ho.T + p.b_o)
+    c_tilde = tanh(x_t @ p.W_xc.T + h_prev @ p.W_hc.T + p.b_c)
+    return Gates(i, f, o, c_tilde)
+
+
+def lstm(p: LSTMWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    """One step of the LSTM with a forget gate (Gers, Schmidhuber, Cummins 2000).
+
+    With b_f = ∞ that gate is exactly 1, as in Hochreiter & Schmidhuber (1997), who had none.
+    """
+    h_prev, c_prev = state
+    i, f, o, c_tilde = lstm_gates(p, x_t, h_prev)
+    c_t = f * c_prev + i * c_tilde
+    h_t = o * tanh(c_t)
+    return h_t, c_t
+
+
+def peephole(p: PeepholeWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    """One step of the LSTM whose gates see the memory (Gers & Schmidhuber 2000).
+
+    Each cell is seen by its own gates alone (w_c· are vectors), and the output gate sees the new
+    memory c_t. Written with h_t = o ⊙ tanh(c_t), as in Graves (2013); the paper has h_t = o ⊙ c_t.
+    """
+    h_prev, c_prev = state
+    i = sigmoid(x_t @ p.W_xi.T + h_prev @ p.W_hi.T + p.w_ci * c_prev + p.b_i)
+    f = sigmoid(x_t @ p.W_xf.T + h_prev @ p.W_hf.T + p.w_cf * c_prev + p.b_f)
+    c_tilde = tanh(x_t @ p.W_xc.T + h_prev @ p.W_hc.T + p.b_c)
+    c_t = f * c_prev + i * c_tilde
+    o = sigmoid(x_t @ p.W_xo.T + h_prev @ p.W_ho.T + p.w_co * c_t + p.b_o)
+    h_t = o * tanh(c_t)
+    return h_t, c_t
+
+
+def coupled(p: CoupledWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    """One step of the LSTM that forgets as much as it writes, f = 1 − i (Greff et al. 2017)."""
+    h_prev, c_prev = state
+    i = sigmoid(x_t @ p.W_xi.T + h_prev @ p.W_hi.T + p.b_i)
+    o = sigmoid(x_t @ p.W_xo.T + h_prev @ p.W_ho.T + p.b_o)
+    c_tilde = tanh(x_t @ p.W_xc.T + h_prev @ p.W_hc.T + p.b_c)
+    c_t = (1 - i) * c_prev + i * c_tilde
+    h_t = o * tanh(c_t)
+    return h_t, c_t
+
+
+def gru(p: GRUWeights, x_t: Array, h_prev: Array) -> Array:
+    """One step of the GRU in the variant of torch (and cuDNN).
+
+    Here the reset gate multiplies the product W_hn h_{t−1} + b_hn. In Cho et al. (2014, as
+    published) it multiplies the state, before the product: n = tanh(W_xn x_t + W_hn (r ⊙ h_{t−1})
+    + b_n). These are different functions: weights trained for one do not fit the other.
+    """
+    r = sigmoid(x_t @ p.W_xr.T + h_prev @ p.W_hr.T + p.b_r)
+    z = sigmoid(x_t @ p.W_xz.T + h_prev @ p.W_hz.T + p.b_z)
+    n = tanh(x_t @ p.W_xn.T + p.b_xn + r * (h_prev @ p.W_hn.T + p.b_hn))
+    return (1 - z) * n + z * h_prev
+
+
+def unroll(cell, p, x: Array, state=None) -> list:
+    """The states after each step of x (batch, time, input_size), zero before it if none is given.
+
+    `cell` is one of the functions above (`partial(rnn, f=relu)` for another f). Raises ValueError.
+    """
+    hidden_size, input_size = p[0].shape
+    if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != input_size:
+        raise ValueError(f"Вход формы {tuple(x.shape)}: нужна (пакет, время ≥ 1, {input_size}).")
+    shape = (x.shape[0], hidden_size)
+    has_memory = not isinstance(p, RNNWeights | GRUWeights)
+    if state is None:
+        zeros = x.new_zeros(shape) if isinstance(x, Tensor) else np.zeros(shape)
+        state = (zeros, zeros) if has_memory else zeros
+    parts = state if isinstance(state, tuple | list) else (state,)
+    if [tuple(part.shape) for part in parts] != [shape] * (1 + has_memory):
+        needed = "пару (h, c), обе" if has_memory else "один массив"
+        raise ValueError(f"Начальным состоянием дайте {needed} формы {shape}; из torch — h_n[0].")
+    states = []
+    for t in range(x.shape[1]):
+        state = cell(p, x[:, t], state)
+        states.append(state)
+    return states
+
+
+def run(cell, p, x: Array, state=None) -> tuple:
+    """Run a cell over x: all s_t (or h_t) as (batch, time, hidden_size), and the last state."""
+    states = unroll(cell, p, x, state)
+    visible = [state[0] if isinstance(state, tuple) else state for state in states]
+    stacked = torch.stack(visible, 1) if isinstance(x, Tensor) else np.stack(visible, 1)
+    return stacked, states[-1]
+
+
+def output(q: OutputWeights, s: np.ndarray) -> np.ndarray:
+    """o_t = c + V s_t, y_t = softmax(o_t): states (…, hidden_size) → y (…, output_size)."""
+    o = q.c + s @ q.V.T
+    e = np.exp(o - o.max(-1, keepdims=True))  # the shift cancels out and keeps exp from overflow
+    return e / e.sum(-1, keepdims=True)
+
+
+def cross_entropy(q: OutputWeights, s: np.ndarray, targets: np.ndarray) -> tuple:
+    """L = −Σ ln y_t[target_t] over batch and time (nats), for `targets` (batch, time) of ids.
+
+    Returns L, its gradients (V, c), and ∂L_t/∂s_t (batch, time, hidden_size), what `bptt` needs.
+    """
+    y = output(q, s)
+    is_target = np.eye(len(q.c), dtype=bool)[targets]
+    do = y - is_target
+    gradients = OutputWeights(V=np.einsum("bto,bth->oh", do, s), c=do.sum((0, 1)))
+    return -np.log(y[is_target]).sum(), gradients, do @ q.V
+
+
+def bptt(p: RNNWeights, x, s, direct, f=tanh, s_0=None) -> Gradients:
+    """Backpropagation through time by hand (Werbos 1990); ValueError if shapes don't fit.
+
+    x (batch, time, input_size); s (batch, time, hidden_size), the states that `run` returned;
+    `direct`, shaped as s, is ∂L_t/∂s_t: what step t's own output says, without the steps after it.
+    Returns ∂L/∂U, ∂L/∂W, ∂L/∂b and ∂L/∂s_t for t = 0…T, (batch, time + 1, hidden_size).
+    """
+    if s.shape != direct.shape or x.shape != (*s.shape[:2], p.U.shape[1]):
+        shapes = f"x {x.shape}, s {s.shape}, direct {direct.shape}"
+        raise ValueError(f"Формы не сходятся: {shapes}; direct должен быть как s, а x — к весам U.")
+    s_0 = np.zeros_like(s[:, 0]) if s_0 is None else s_0
+    s = np.concatenate([s_0[:, None], s], axis=1)  # now s[:, t] is s_t, and x_t is x[:, t - 1]
+    ds = np.concatenate([np.zeros_like(s[:, :1]), direct], axis=1)
+    dU, dW, db = np.zeros(p.U.shape), np.zeros(p.W.shape), np.zeros(p.b.shape)
+    for t in range(x.shape[1], 0, -1):
+        da = ds[:, t] * DERIVATIVES[f](s[:, t])  # ∂L/∂a_t = ∂L/∂s_t ⊙ f′(a_t)
+        dU += da.T @ x[:, t - 1]  # the weights are shared: every step adds its share
+        dW += da.T @ s[:, t - 1]
+        db += da.sum(0)
+        ds[:, t - 1] += da @ p.W  # ∂L/∂s_{t−1}: its own output's share plus Wᵀ ∂L/∂a_t
+    return Gradients(dU, dW, db, ds)
+
+
+def numerical_gradient(loss, w: np.ndarray, step: float = 1e-6) -> np.ndarray:
+    """Central differences: ∂loss/∂w for a function of one float64 array, number by number."""
+    shifts = step * np.eye(w.size).reshape(w.size, *w.shape)
+    gradient = [(loss(w + shift) - loss(w - shift)) / (2 * step) for shift in shifts]
+    return np.reshape(gradient, w.shape)
+
+
+def init(kind, input_size: int, hidden_size: int, generator: torch.Generator):
+    """Weights of a `kind` (RNNWeights, …) to be trained: leaves, from U(−1/√H, 1/√H) as torch's."""
+
+    def draw(name: str) -> Tensor:
+        columns = [input_size] if name == "U" or name.startswith("W_x") else [hidden_size]
+        shape = [hidden_size] + columns * (name[0] in "UW")
+        bound = hidden_size**-0.5
+        return torch.empty(shape).uniform_(-bound, bound, generator=generator).requires_grad_()
+
+    return kind(*map(draw, kind._fields))
+
+
+def from_torch(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tuple:
+    """The cell and a copy of the weights of one layer of nn.RNN, nn.LSTM or nn.GRU.
+
+    `run(*from_torch(module), x)` repeats `module(x)`. torch stacks the gates in the order i, f, g
+    (our c̃), o and r, z, n, and has two biases where one would do: their sum is taken, except in n.
+    Raises ValueError for other modules, layers without biases and LSTMs with a projection.
+    """
+    suffix = f"_l{layer}" + "_reverse" * reverse
+    names = [name + suffix for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    known = isinstance(module, nn.RNN | nn.LSTM | nn.GRU) and module.proj_size == 0
+    if not known or not all(hasattr(module, name) for name in names):
+        needed = "nn.RNN, nn.LSTM или nn.GRU со смещениями и без проекции"
+        raise ValueError(f"{module}: нужен слой {needed}, в котором есть {', '.join(names)}.")
+    W_x, W_h, b_x, b_h = (getattr(module, name).detach().clone() for name in names)
+    if isinstance(module, nn.RNN):
+        f = {"tanh": tanh, "relu": relu}[module.nonlinearity]
+        return partial(rnn, f=f), RNNWeights(U=W_x, W=W_h, b=b_x + b_h)
+    if isinstance(module, nn.LSTM):
+        i, f, g, o = zip(W_x.chunk(4), W_h.chunk(4), (b_x + b_h).chunk(4), strict=True)
+        return lstm, LSTMWeights(*i, *f, *o, *g)
+    r, z, _ = zip(W_x.chunk(3), W_h.chunk(3), (b_x + b_h).chunk(3), strict=True)
+    n = (part.chunk(3)[2] for part in (W_x, b_x, W_h, b_h))
+    return gru, GRUWeights(*r, *z, *n)

@@ -1,0 +1,220 @@
+"""Where texts come from: names, the novel (own file, cache, download, offline story), own files."""
+
+import functools
+import io
+import os
+import re
+import threading
+import time
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from lecture_utils.story import Storyteller
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+NOVEL_COMMIT = "4509680428729da225a73a22008133660f92bb7e"
+NOVEL_URL = f"https://raw.githubusercontent.com/d0rj/RusLit/{NOVEL_COMMIT}/"
+NOVEL_URL += quote("prose/Tolstoy/Анна Каренина.txt")
+NOVEL_SHA256 = "d2e7edc4ff420826de3c73307722deaf2b5905879a0a1cd95c5f87e3ae483a22"
+NOVEL_BYTES = 3_189_203
+STORY_TOKENS, STORY_SEED = 200_000, 0
+# Thirty women and thirty men everybody knows; no name that is also a common noun («вера», «лев»).
+STORY_NAMES = """
+    алёна алиса анастасия анна варвара василиса дарья евгения екатерина елена елизавета зоя инна
+    ирина ксения лариса лидия людмила марина мария наталья нина оксана ольга полина светлана софия
+    тамара татьяна юлия александр алексей андрей антон артём борис василий виктор григорий дмитрий
+    евгений егор иван игорь илья кирилл максим михаил никита николай олег павел пётр семён сергей
+    степан тимофей фёдор юрий яков""".split()
+
+
+class CorpusError(ValueError):
+    """A text cannot be used; the message is one Russian sentence: which file and what to do."""
+
+
+class Name(NamedTuple):
+    """A first name in lower case, "f", "m" or "" (unknown), and whether it is the lecture's."""
+
+    name: str
+    gender: str
+    lecture: bool
+
+
+class Text(NamedTuple):
+    """A corpus, its source ("file", "cache", "download" or "story") and a title to show."""
+
+    text: str
+    source: str
+    title: str
+
+
+def read_text(path: str | Path) -> str:
+    r"""Read UTF-8 (BOM or not), UTF-16 with BOM or cp1251; lines end with \n, Unicode in NFC.
+
+    Raises CorpusError if the file is absent, empty, binary, or in another encoding.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        why = "не найден" if isinstance(error, FileNotFoundError) else "не читается"
+        raise CorpusError(f"Файл «{path}» {why}: укажите путь к текстовому файлу.") from error
+    bad_line = 0
+    try:
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        bad_line = raw.count(b"\n", 0, error.start) + 1
+        text = raw.decode("cp1251", errors="replace")
+    if not text.strip():
+        raise CorpusError(f"Файл «{path}» пуст: укажите файл с текстом.")
+    if "\0" in text or len(re.findall(r"[\x01-\x08\x0e-\x1f\x7f]", text)) > len(text) / 100:
+        raise CorpusError(f"Файл «{path}» двоичный: сохраните его как простой текст в UTF-8.")
+    if bad_line and not _looks_russian(text):
+        raise CorpusError(
+            f"Кодировка файла «{path}» не подходит (это не Windows-1251, а UTF-8 сбивается "
+            f"в строке {bad_line}): откройте его в редакторе и сохраните в UTF-8."
+        )
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _looks_russian(text: str) -> bool:
+    """Tell Russian cp1251 from another encoding misread as cp1251: UTF-8, cp866, KOI8-R."""
+    letters = len(re.findall("[а-яё]", text, re.IGNORECASE))
+    # Of Russian letters 43 % are vowels; after KOI8-R misread as cp1251, 25 %.
+    vowels = len(re.findall("[аеёиоуыэюя]", text, re.IGNORECASE))
+    foreign = len(re.findall("[^\0-\x7fа-яёА-ЯЁ«»„“”‘’–—…№§°©®™•·±€\xa0\xad]", text))
+    amid_word = len(re.findall("[а-яё][А-ЯЁ]|[A-Za-z][а-яёА-ЯЁ]|[а-яёА-ЯЁ][A-Za-z]", text))
+    has_vowels = letters < 40 or vowels > letters / 3
+    return has_vowels and foreign <= letters / 50 and amid_word <= 1 + letters / 50
+
+
+def read_names(path: str | Path = DATA / "names.csv") -> list[Name]:
+    """Read first names, lower-cased, each once, in the order of the file.
+
+    One name a line, or columns under a header: name/имя and, if known, gender/пол (f, m, ж, м)
+    and lecture (1 or 0), separated by comma, semicolon or tab. Encodings as for `read_text`.
+    Raises CorpusError for a missing column, or a name that is not Russian letters and hyphens.
+    """
+    lines = read_text(path).lower().split("\n")
+    table = [re.split(r'[ "]*[,;\t][ "]*', line.strip(' "')) for line in lines]
+    rows = [(number, cells) for number, cells in enumerate(table, start=1) if any(cells)]
+    columns, first = ["name"], rows[0][1] if rows else []
+    if len(first) > 1 or first in (["name"], ["имя"]):
+        columns = [{"имя": "name", "пол": "gender"}.get(cell, cell) for cell in rows.pop(0)[1]]
+    if "name" not in columns:
+        raise CorpusError(f"В файле «{path}» нет столбца name: подпишите столбцы первой строкой.")
+    names = {}
+    for number, cells in rows:
+        where = f"Файл «{path}», строка {number}"
+        row = {"name": "", "gender": "", "lecture": "", **dict(zip(columns, cells, strict=False))}
+        name, gender = row["name"], {"ж": "f", "м": "m"}.get(row["gender"], row["gender"])
+        if len(cells) != len(columns) or gender not in ("", "f", "m"):
+            raise CorpusError(f"{where}: нужны столбцы {', '.join(columns)}, а пол — f или m.")
+        if not re.fullmatch("[а-яё]+(-[а-яё]+)*", name):
+            raise CorpusError(f"{where}: исправьте имя «{name}», можно лишь русские буквы и дефис.")
+        names.setdefault((name, gender), Name(name, gender, row["lecture"] == "1"))
+    if not names:
+        raise CorpusError(f"В файле «{path}» нет ни одного имени: впишите по имени в строке.")
+    return list(names.values())
+
+
+def strip_edition(raw: str) -> str:
+    """Keep the novel alone: from the line «Часть первая» up to the line «Конец», no marks [32].
+
+    A text without these two lines, or with less than half of it between them, is kept as it is.
+    """
+    novel = re.search(r"(?ms)^Часть первая$.*?(?=^Конец$)", raw)
+    is_whole = novel and len(novel[0]) > len(raw) / 2
+    return re.sub(r"\[\d+\]", "", novel[0]).rstrip() + "\n" if is_whole else raw
+
+
+def storyteller() -> Storyteller:
+    """Return the teller of the offline default; it knows the exact probability of a sentence."""
+    return Storyteller([name[:2] for name in read_names() if name.name in STORY_NAMES])
+
+
+@functools.cache
+def story_text() -> Text:
+    """Return the offline default: at least STORY_TOKENS tokens, one sentence a line."""
+    sentences = storyteller().tell(STORY_TOKENS, STORY_SEED)
+    return Text("".join(f"{sentence.text}\n" for sentence in sentences), "story", "Сказка")
+
+
+def load_novel() -> Text:
+    """Return the text of the words lab, without title page, afterword and footnote marks.
+
+    LECTURE_NOVEL (a file, or "story") → cache (LECTURE_CACHE names another folder) → download →
+    offline default, announced with the reason. Raises CorpusError: unusable file or cache.
+    """
+    own = os.path.expanduser(os.environ.get("LECTURE_NOVEL", ""))
+    if not own:
+        return _fetch_novel(NOVEL_URL, NOVEL_SHA256, answer_seconds=6, total_seconds=180)
+    if own == "story":
+        return story_text()
+    if not Path(own).exists():
+        raise CorpusError(
+            f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь к нему или story."
+        )
+    return Text(strip_edition(read_text(own)), "file", Path(own).name)
+
+
+def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: float) -> Text:
+    import pooch
+
+    folder = Path(os.environ.get("LECTURE_CACHE") or pooch.os_cache("lecture_utils")).expanduser()
+    source = "cache"
+
+    def save(url: str, file: str, _pooch: object) -> None:
+        nonlocal source
+        source = "download"
+        print(f"Скачиваем «Анну Каренину» (3 МБ) в папку «{folder}».")
+        Path(file).write_bytes(_get(url, answer_seconds, total_seconds))
+
+    pooch.get_logger().setLevel("WARNING")  # else it tells of the download in English
+    try:
+        path = pooch.retrieve(url, sha256, "anna_karenina_raw.txt", folder, downloader=save)
+    except (ConnectionError, ValueError) as error:  # ValueError is pooch's word for another hash
+        reason = error if isinstance(error, ConnectionError) else "пришёл не тот файл (SHA-256)"
+        print(
+            f"Роман не скачался: {reason}; вместо него берём сказку, придуманную программой, "
+            "а свой текст можно задать переменной LECTURE_NOVEL=/полный/путь/к/файлу.txt."
+        )
+        return story_text()
+    except OSError as error:
+        raise CorpusError(
+            f"В папку «{folder}» нельзя записать роман: назовите другую в переменной "
+            "LECTURE_CACHE или задайте свой файл (либо слово story) в LECTURE_NOVEL."
+        ) from error
+    return Text(strip_edition(read_text(path)), source, "Анна Каренина")
+
+
+def _get(url: str, answer_seconds: float, total_seconds: float) -> bytes:
+    """Download in a thread: nothing else bounds name resolution and a server that drips bytes."""
+    import pooch
+    from requests import HTTPError
+    from tqdm.auto import tqdm
+
+    # Uncompressed, so that the bar knows how much is to come.
+    plain = pooch.HTTPDownloader(timeout=answer_seconds, headers={"Accept-Encoding": "identity"})
+    body, failures, start = io.BytesIO(), [], time.monotonic()
+
+    def work() -> None:
+        try:
+            plain(url, body, None)
+        except HTTPError as error:
+            failures.append(f"сервер ответил кодом {error.response.status_code}")
+        except (OSError, ValueError):  # requests' errors are OSErrors; ValueError: body was closed
+            failures.append("сервер недоступен или связь с ним оборвалась")
+
+    thread = threading.Thread(target=work, name="novel-download", daemon=True)
+    thread.start()
+    with tqdm(total=NOVEL_BYTES, unit="Б", unit_scale=True, leave=False) as bar:
+        while thread.is_alive():
+            if time.monotonic() - start > (total_seconds if body.tell() else answer_seconds):
+                body.close()  # stops the thread at its next write
+                raise ConnectionError("сервер не отвечает или шлёт слишком медленно")
+            bar.update(body.tell() - bar.n)
+            thread.join(0.1)
+    if failures:
+        raise ConnectionError(failures[0])
+    return body.getvalue()

@@ -1,0 +1,153 @@
+"""Tasks that measure memory (adding, temporal order, aⁿbⁿ, tagging); five kinds on names."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TEMPORAL_ORDER_SYMBOLS = "abcdXY"
+TEMPORAL_ORDER_WINDOW = 10
+ANBN_SYMBOLS = "·ab"  # · marks both ends of a string
+NAME_SYMBOLS = "·абвгдеёжзийклмнопрстуфхцчшщъыьэюя-♀♂"  # · ends a name, fills up after it
+_IS_VOWEL = torch.tensor([symbol in "аеёиоуыэюя" for symbol in NAME_SYMBOLS]).long()
+
+
+class TaggedBatch(NamedTuple):
+    """Ids in, ids out; where `mask` is False the target counts for nothing. All (batch, time)."""
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+
+
+def _check(minimum: int, why: str, **arguments: int) -> None:
+    for name, value in arguments.items():
+        if not isinstance(value, Integral) or value < minimum:
+            needed = f"нужно целое число не меньше {minimum}, {why}"
+            raise ValueError(f"Аргумент {name} = {value!r} не годится: {needed}.")
+
+
+def adding(batch_size: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Adding problem: add the two marked numbers (Hochreiter & Schmidhuber 1997, experiment 4).
+
+    Inputs (batch, time, 2): a number from U(0, 1) and a mark, 1 at one step of the first half and
+    at one of the second, else 0. Targets (batch,): the sum of the two. Chance: always to answer 1
+    has a mean squared error of 1/6. (The form of Le, Jaitly & Hinton 2015; the original has numbers
+    from U(−1, 1), scales the sum and varies the length.) Raises ValueError if length < 2.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size)
+    _check(2, "чтобы хватило места двум меткам", length=length)
+    numbers = torch.rand(batch_size, length, generator=generator)
+    marks = torch.zeros(batch_size, length)
+    half = length // 2
+    for start, stop in ((0, half), (half, length)):
+        place = torch.randint(start, stop, (batch_size, 1), generator=generator)
+        marks.scatter_(1, place, 1.0)
+    return torch.stack([numbers, marks], 2), (numbers * marks).sum(1)
+
+
+def temporal_order(batch_size: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Temporal order: which two symbols came, and in what order?
+
+    Inputs (batch, 10 + lag) of ids in "abcdXY": two of the first ten symbols are X or Y, all others
+    are random distractors a, b, c, d. Targets (batch,): 0 for X…X, 1 for X…Y, 2 for Y…X, 3 for Y…Y,
+    to be told after the last symbol; so at least `lag` distractors have to be survived. Chance: an
+    accuracy of 1/4, and 1/2 for who remembers one of the two. After experiment 6a of Hochreiter &
+    Schmidhuber (1997), where the two also stand far from each other. Raises ValueError if lag < 0.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size)
+    _check(0, "ведь это число помех", lag=lag)
+    window = TEMPORAL_ORDER_WINDOW
+    inputs = torch.randint(4, (batch_size, window + lag), generator=generator)
+    places = torch.rand(batch_size, window, generator=generator).topk(2).indices.sort().values
+    is_y = torch.randint(2, (batch_size, 2), generator=generator)
+    inputs.scatter_(1, places, TEMPORAL_ORDER_SYMBOLS.index("X") + is_y)
+    return inputs, 2 * is_y[:, 0] + is_y[:, 1]
+
+
+def anbn(ns: Sequence[int]) -> tuple[TaggedBatch, Tensor]:
+    """Strings ·aⁿbⁿ· to be read symbol by symbol, for each n of `ns` (Gers & Schmidhuber 2001).
+
+    Targets are the next symbols: ·aabb → aabb·; strings shorter than the longest are padded with ·
+    and masked, time = 2·max(ns) + 1. The second result, `certain` (batch, time), is True where the
+    string so far leaves one continuation: after the opening · and from the first b on. There alone
+    a prediction can be called right or wrong; a network that counts makes no error there.
+    Raises ValueError if `ns` is empty or has an n < 1.
+    """
+    _check(1, "чтобы была хотя бы одна строка", **{"len(ns)": len(ns)})
+    for n in ns:
+        _check(1, "ведь это число букв a", n=n)
+    n = torch.tensor(ns)[:, None]
+    t = torch.arange(2 * max(ns) + 2)  # the place in the string, 0 being the opening ·
+    strings = torch.where(t <= n, 1, 2).where((t > 0) & (t <= 2 * n), 0)
+    mask = t[:-1] <= 2 * n
+    certain = mask & ((t[:-1] == 0) | (t[:-1] > n))
+    return TaggedBatch(strings[:, :-1], strings[:, 1:], mask), certain
+
+
+def context_tagging(
+    batch_size: int, length: int, distance: int, generator: torch.Generator
+) -> TaggedBatch:
+    """Tag each position by what stands `distance` steps to its left and to its right.
+
+    Inputs are independent fair bits, the tag of t is 2·x[t − distance] + x[t + distance], one of 4;
+    the first and last `distance` positions have no tag (mask). Chance: 1/4 without looking; exactly
+    1/2 for any network that reads one way only, whichever way; both contexts together give 1.
+    Raises ValueError if length < 2·distance + 1.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size, distance=distance)
+    _check(2 * distance + 1, "чтобы хоть у одного места были оба соседа", length=length)
+    inputs = torch.randint(2, (batch_size, length), generator=generator)
+    inner = slice(distance, length - distance)
+    targets, mask = torch.zeros_like(inputs), torch.zeros_like(inputs, dtype=torch.bool)
+    targets[:, inner] = 2 * inputs[:, : -2 * distance] + inputs[:, 2 * distance :]
+    mask[:, inner] = True
+    return TaggedBatch(inputs, targets, mask)
+
+
+# -------------------------------------------------------------------------------------------------
+# The five kinds of sequence task, on first names; `mask` tells at which steps an answer is due
+
+
+def _spell(strings: Sequence[str]) -> Tensor:
+    unknown = set("".join(strings)) - set(NAME_SYMBOLS)
+    if unknown:
+        found = ", ".join(f"«{symbol}»" for symbol in sorted(unknown))
+        raise ValueError(f"Символов {found} в алфавите нет: нужны имена строчными буквами.")
+    longest = max(map(len, strings))
+    rows = [[NAME_SYMBOLS.index(c) for c in string.ljust(longest, "·")] for string in strings]
+    return torch.tensor(rows)
+
+
+def is_vowel() -> TaggedBatch:
+    """One → one: is the letter a vowel (1) or not (0)? All 33 letters, (33, 1)."""
+    inputs = torch.arange(1, 34)[:, None]
+    return TaggedBatch(inputs, _IS_VOWEL[inputs], torch.ones_like(inputs, dtype=torch.bool))
+
+
+def name_of_gender(names: Sequence[str], genders: Sequence[str]) -> TaggedBatch:
+    """One → many: from "f" or "m" the letters of a name, ♀анна → анна·; each is the next input."""
+    whole = _spell([{"f": "♀", "m": "♂"}[g] + n + "·" for n, g in zip(names, genders, strict=True)])
+    return TaggedBatch(whole[:, :-1], whole[:, 1:], whole[:, :-1] > 0)
+
+
+def gender_of_name(names: Sequence[str], genders: Sequence[str]) -> TaggedBatch:
+    """Many → one: a woman's name (1) or a man's (0), to be told at the last letter."""
+    inputs = _spell(names)
+    is_last = torch.arange(1, inputs.shape[1] + 1) == (inputs > 0).sum(1, keepdim=True)
+    targets = torch.tensor([[int(g == "f")] for g in genders]).expand_as(inputs)
+    return TaggedBatch(inputs, targets, is_last)
+
+
+def backwards(names: Sequence[str]) -> TaggedBatch:
+    """Many → many in turn: read анна, then, from the first · on, spell it from its end."""
+    targets = _spell(["·" * len(name) + name[::-1] for name in names])
+    return TaggedBatch(_spell([name + "·" * len(name) for name in names]), targets, targets > 0)
+
+
+def vowel_parity(names: Sequence[str]) -> TaggedBatch:
+    """Many → many in step: is the number of vowels so far odd (1) or even (0)?"""
+    inputs = _spell(names)
+    return TaggedBatch(inputs, _IS_VOWEL[inputs].cumsum(1) % 2, inputs > 0)

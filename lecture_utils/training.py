@@ -1,0 +1,359 @@
+"""The training loop of both labs: truncated BPTT, clipping, validation, checkpoints, early stop.
+
+`python -m lecture_utils.training --help` tells what can be trained from the command line.
+"""
+
+import argparse
+import csv
+import math
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from tqdm.auto import tqdm
+
+from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.models import LanguageModel, WordModel
+from lecture_utils.vocabulary import Vocabulary
+
+Batches = NameBatches | StreamBatches
+
+
+@dataclass
+class History:
+    """What a run has measured, as plain data. Losses in nats per symbol, padding not counted."""
+
+    loss: list[float] = field(default_factory=list)  # of each step's batch
+    grad_norm: list[float] = field(default_factory=list)  # of each step, before clipping
+    valid_step: list[int] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    symbols: int = 0  # trained on, in all
+    seconds: float = 0.0
+    stopped: str = ""  # "" while running, then "finished", "interrupted" or "patience"
+
+    @property
+    def best(self) -> float:
+        """Lowest validation loss so far, infinite before the first validation."""
+        return min(self.valid_loss, default=math.inf)
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """CUDA if it is there, else the CPU; `name` overrides.
+
+    Apple's MPS is not chosen by itself: on recurrent layers as small as ours the many small steps
+    cost more there than on the CPU.
+    """
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@torch.no_grad()
+def evaluate(model: LanguageModel, batches: Batches) -> float:
+    """Mean −ln p over all targets, nats per symbol; dropout off, state carried within a stream."""
+    device = next(model.parameters()).device
+    was_training, state, total, count = model.training, None, 0.0, 0
+    model.eval()
+    for number in range(len(batches)):
+        nats, new_state = model.nats(batches.batch(0, number).to(device), state)
+        state = new_state if batches.carries_state else None
+        total, count = total + nats.double().sum().item(), count + len(nats)
+    model.train(was_training)
+    return total / count
+
+
+def train(
+    model: LanguageModel,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    *,
+    clip: float = 5.0,
+    decay: bool = False,
+    valid: Batches | None = None,
+    every: int = 100,
+    patience: int | None = None,
+    callbacks: Iterable[Callable[[History, LanguageModel], None]] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    device: str | None = None,
+) -> History:
+    """Train in place for `steps` batches and return what was measured.
+
+    Streams carry the state from window to window, detached (truncated BPTT), and start from zeros
+    in each epoch. The gradient norm is clipped to `clip` and noted as it was before. With `decay`
+    the step size falls along a cosine to zero. Every `every` steps: validation, `callbacks`,
+    checkpoint. With `patience`, training ends after so many validations without a new best, and
+    the best weights come back. Interrupting the kernel, or `should_stop`, ends the run after the
+    current step; what has been learned stays. With `resume` an existing checkpoint of the same
+    run is continued, bit for bit on the CPU with the same number of threads.
+
+    Raises ValueError for bad arguments or a checkpoint of another run, before any step.
+    """
+    if steps < 1 or every < 1:
+        raise ValueError(f"steps и every должны быть не меньше 1, а не {steps} и {every}.")
+    if patience is not None and valid is None:
+        raise ValueError("Ранняя остановка (patience) требует проверочных данных: задайте valid.")
+    target = pick_device(device)
+    model.to(target).train()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    history, state, best = History(), None, None
+    run = {"steps": steps, "every": every, "clip": clip, "decay": decay, "rates": rates}
+    run["data"] = batches.fingerprint()
+    if checkpoint and resume and Path(checkpoint).exists():
+        history, state, best = _restore(load_checkpoint(checkpoint), run, model, optimizer, target)
+    elif checkpoint:
+        _check_writable(Path(checkpoint))
+
+    begun = time.perf_counter() - history.seconds
+    bar = tqdm(total=steps, initial=len(history.loss), disable=not progress, unit="шаг", delay=1)
+    with bar, _interrupt_flag() as interrupted:
+        for step in range(len(history.loss), steps):
+            if history.stopped:
+                break
+            epoch, number = divmod(step, len(batches))
+            if number == 0 or not batches.carries_state:
+                state = None
+            if decay:
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+            nats, state = model.nats(batches.batch(epoch, number).to(target), detach(state))
+            loss = nats.mean()
+            history.loss.append(_finite(loss.item(), step))
+            optimizer.zero_grad()
+            loss.backward()
+            norm = clip_grad_norm_(model.parameters(), clip)  # returns the norm before clipping
+            optimizer.step()
+
+            history.grad_norm.append(norm.item())
+            history.symbols += len(nats)
+            history.seconds = time.perf_counter() - begun
+            speed = history.symbols / history.seconds
+            bar.set_postfix_str(f"loss {loss.item():.2f}, {speed:.0f} ток/с", refresh=False)
+            bar.update()
+
+            if (step + 1) % every == 0 or step + 1 == steps:
+                if step + 1 == steps:
+                    history.stopped = "finished"
+                best = _validate(model, valid, history, best, patience)
+                for callback in callbacks:
+                    callback(history, model)
+                if checkpoint:
+                    save_checkpoint(checkpoint, run, history, model, optimizer, state, best)
+            if not history.stopped and (interrupted.is_set() or should_stop()):
+                history.stopped = "interrupted"
+                if checkpoint:
+                    save_checkpoint(checkpoint, run, history, model, optimizer, state, best)
+    if patience is not None and best is not None:
+        model.load_state_dict(best)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    model.eval()
+    return history
+
+
+def detach(state):
+    """The same state cut off from the graph of the window before: gradients stop here."""
+    return _each(state, Tensor.detach)
+
+
+def _each(state, change):
+    """Apply `change` to the state: None, s (RNN, GRU) or (h, c) (LSTM)."""
+    if isinstance(state, tuple):
+        return tuple(map(change, state))
+    return None if state is None else change(state)
+
+
+def _finite(loss: float, step: int) -> float:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"На шаге {step + 1} потери стали равны {loss}: "
+            "постройте сеть заново и уменьшите скорость обучения (lr) или порог clip."
+        )
+    return loss
+
+
+def _validate(model, valid, history: History, best, patience):
+    if valid is None:
+        return best
+    history.valid_step.append(len(history.loss))
+    history.valid_loss.append(evaluate(model, valid))
+    if patience is None:
+        return best
+    if history.valid_loss[-1] == history.best:
+        return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    if len(history.valid_loss) - history.valid_loss.index(history.best) > patience:
+        history.stopped = "patience"
+    return best
+
+
+@contextmanager
+def _interrupt_flag():
+    """Let ■ or Ctrl+C end the run between two steps, so that the weights are whole."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def handler(signum, frame):
+        if flag.is_set():
+            raise KeyboardInterrupt  # asked twice: at once
+        flag.set()
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# -------------------------------------------------------------------------------------------------
+# Checkpoints
+
+
+def save_atomically(content: dict, path: str | Path) -> None:
+    """Write with `torch.save` aside, then rename: at `path` stands the old file or the new one."""
+    aside = Path(f"{path}.tmp")
+    try:
+        with open(aside, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint without running code from it. Raises ValueError if it is not one."""
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(_NOT_OURS.format(path)) from error
+    if not isinstance(content, dict) or content.get("format") != 1:
+        raise ValueError(_NOT_OURS.format(path))
+    return content
+
+
+_NOT_OURS = (
+    "Файл {} — не контрольная точка этого курса или повреждён: "
+    "удалите его и начните обучение заново."
+)
+
+
+def save_checkpoint(path, run, history, model, optimizer, state, best) -> None:
+    """Everything that a run needs to go on as if it had never been stopped."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    content = {
+        "format": 1,
+        "run": run,
+        "history": asdict(history),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "state": detach(state),
+        "best": best,
+        "random": [torch.get_rng_state(), *cuda],
+    }
+    save_atomically(content, path)
+
+
+def _restore(content: dict, run: dict, model, optimizer, device):
+    weights = {name: value.shape for name, value in content["model"].items()}
+    if weights != {name: value.shape for name, value in model.state_dict().items()}:
+        raise ValueError(
+            "Контрольная точка сделана для сети другого размера: "
+            "постройте ту же сеть или удалите файл и начните заново."
+        )
+    other = [name for name in run if run[name] != content["run"].get(name)]
+    if other:
+        raise ValueError(
+            f"Контрольная точка сделана с другими настройками ({', '.join(other)}): "
+            "верните их или удалите файл и начните заново."
+        )
+    history = History(**content["history"])
+    if history.stopped == "interrupted":
+        history.stopped = ""
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    torch.set_rng_state(content["random"][0])
+    if torch.cuda.is_available() and len(content["random"]) > 1:
+        torch.cuda.set_rng_state_all(content["random"][1:])
+    return history, _each(content["state"], lambda part: part.to(device)), content["best"]
+
+
+def _check_writable(path: Path) -> None:
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise ValueError(
+            f"Результат нельзя записать в {path}: "
+            "укажите имя файла в существующей папке, доступной для записи."
+        )
+
+
+# -------------------------------------------------------------------------------------------------
+# Command line
+
+
+def train_as_in_lecture(text: str, steps: int, progress: bool = True) -> History:
+    """The lecture's run: words split at blanks, all in the vocabulary, no validation.
+
+    Batches of 16 streams by 32 words, embedding 64, LSTM 64, one linear layer over all types,
+    Adam 0.01, clip 5. Seeded.
+    """
+    words = text.split()
+    vocabulary = Vocabulary.build(words, specials=())
+    torch.manual_seed(0)
+    model = WordModel(len(vocabulary), embedding_size=64, hidden_size=64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    batches = StreamBatches(vocabulary.encode(words), batch_size=16, seq_len=32)
+    return train(model, batches, optimizer, steps, clip=5.0, every=steps, progress=progress)
+
+
+def write_curve(history: History, path: str | Path) -> None:
+    """Losses and gradient norms of a run as CSV, written aside, then renamed."""
+    aside = Path(f"{path}.tmp")
+    with open(aside, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "loss", "grad_norm"])
+        for step, row in enumerate(zip(history.loss, history.grad_norm, strict=True), start=1):
+            writer.writerow([step, *(f"{value:.4f}" for value in row)])
+    os.replace(aside, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status, 2 for bad input."""
+    from lecture_utils.corpora import CorpusError, load_novel
+
+    parser = argparse.ArgumentParser(prog="python -m lecture_utils.training", description=__doc__)
+    parser.add_argument("run", choices=["lecture"], help="the lecture's settings, unchanged")
+    parser.add_argument("--steps", type=int, default=950)
+    parser.add_argument("--output", default="data/lecture_curve.csv", help="the curve, as CSV")
+    options = parser.parse_args(arguments)
+    try:
+        _check_writable(Path(options.output))
+        history = train_as_in_lecture(load_novel().text, options.steps)
+    except (CorpusError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if history.stopped != "finished":
+        print("Обучение прервано, кривая не записана.", file=sys.stderr)
+        return 1
+    write_curve(history, options.output)
+    tail = history.loss[-200:]
+    print(f"mean loss of the last {len(tail)} steps: {sum(tail) / len(tail):.3f} nats")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Tokens and their numbers: the word tokenizer, its inverse, the vocabulary."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+PAD, END, FEMALE, MALE, UNK = "⟨pad⟩", "⟨end⟩", "⟨f⟩", "⟨m⟩", "⟨unk⟩"
+NAME_SPECIALS = (PAD, END, FEMALE, MALE)
+
+_WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
+_GLUED_LEFT = frozenset(",.!?;:…)]}»%")
+_GLUED_RIGHT = frozenset("([{«„")
+_GLUED_BOTH = frozenset("'’")
+
+
+def split_words(text: str) -> list[str]:
+    """Cut a text into words (a hyphen inside belongs to the word) and single punctuation marks."""
+    return _WORD.findall(text)
+
+
+def join_words(tokens: Iterable[str]) -> str:
+    """Put spaces and quotes back: `split_words(join_words(t)) == t` for t made by `split_words`."""
+    text, open_quotes, glue = "", set(), True
+    for token in tokens:
+        closes = token in '"“' and (token if token == '"' else "„") in open_quotes
+        if not (glue or closes or token in _GLUED_LEFT or token in _GLUED_BOTH):
+            text += " "
+        text += token
+        opens = token in _GLUED_RIGHT or (token in '"“' and not closes)
+        glue = opens or token in _GLUED_BOTH
+        if closes:
+            open_quotes.discard(token if token == '"' else "„")
+        elif token in '"„':
+            open_quotes.add(token)
+    return text
+
+
+class Vocabulary:
+    """A fixed numbering of tokens: specials first, then by falling frequency, then by alphabet.
+
+    A `set` would number the tokens anew in each run, and a saved network would speak nonsense.
+    """
+
+    def __init__(self, tokens: Sequence[str]):
+        self.tokens = list(tokens)
+        self.index = {token: number for number, token in enumerate(self.tokens)}
+        if len(self.index) < len(self.tokens):
+            raise ValueError("В словаре есть повторы: каждый символ должен встречаться один раз.")
+
+    @classmethod
+    def build(
+        cls,
+        tokens: Iterable[str],
+        specials: Sequence[str] = (UNK,),
+        min_count: int = 1,
+        always: Iterable[str] = (),
+    ) -> "Vocabulary":
+        """Number the tokens of the training part seen at least `min_count` times.
+
+        `always` names tokens that belong in even if training never shows them: all forms of a
+        grammar, so that no ⟨unk⟩ lets a loss fall below the entropy.
+        """
+        counts = Counter(tokens)
+        kept = {token for token, n in counts.items() if n >= min_count} | set(always)
+        order = sorted(kept - set(specials), key=lambda token: (-counts[token], token))
+        return cls([*specials, *order])
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self.index
+
+    def find(self, token: str) -> int | None:
+        """Number of a token, or of the same token with е for ё; None if there is neither."""
+        plain = token.replace("ё", "е").replace("Ё", "Е")
+        return self.index.get(token, self.index.get(plain))
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Numbers of the tokens; unknown ones become ⟨unk⟩ where the vocabulary has it.
+
+        Raises ValueError naming the first unknown token where it has not.
+        """
+        unk = self.index.get(UNK)
+        ids = []
+        for token in tokens:
+            number = self.find(token)
+            number = unk if number is None else number
+            if number is None:
+                known = "".join(sorted(t for t in self.tokens if len(t) == 1))
+                raise ValueError(f"Сеть не знает символа «{token}»: её алфавит — «{known}».")
+            ids.append(number)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Tokens of the numbers, specials included."""
+        return [self.tokens[number] for number in ids]
+
+    def encode_name(self, name: str, gender: str) -> list[int]:
+        """Numbers of a whole name: the gender as the start symbol, the letters, the end symbol."""
+        return self.encode([{"f": FEMALE, "m": MALE}[gender], *name, END])

@@ -1,0 +1,158 @@
+"""notebooks: what a reader relies on before a cell is run, and that any cell may be run again."""
+
+import copy
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+TRAINED = "trains, or draws from what was trained: the last digits differ from CPU to CPU"
+
+# Every cell whose stored output nbval does not compare, by its first line.
+NOT_COMPARED: dict[str, dict[str, str]] = {}
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+# A notebook stripped of its outputs would pass nbval for nothing
+
+
+def test_every_cell_was_run_in_order_from_a_fresh_kernel(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_every_cell_that_shows_something_has_its_output_stored(notebook):
+    shows = re.compile(r"^(print\(|plots\.show\(|Markdown\(|checks\.)", re.MULTILINE)
+    for cell in code_cells(notebook):
+        if shows.search(cell.source):
+            assert cell.outputs, cell.source
+
+
+def test_no_errors_and_no_red_text_are_stored(notebook):
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert all(output.output_type != "error" for output in outputs)
+    assert all(output.get("name") != "stderr" for output in outputs)
+
+
+def test_every_stored_picture_has_an_alternative_text(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert re.search("[а-яё]{3}", output.metadata["image/png"]["alt"])
+
+
+def test_cells_not_compared_are_listed_with_their_reason(path, notebook):
+    tagged = [
+        cell.source.split("\n")[0]
+        for cell in code_cells(notebook)
+        if {"nbval-ignore-output", "nbval-skip"} & set(cell.metadata.get("tags", []))
+    ]
+    assert sorted(tagged) == sorted(NOT_COMPARED.get(path.stem, {}))
+
+
+def test_the_state_of_widgets_is_not_stored(notebook):
+    assert "widgets" not in notebook.metadata
+
+
+# Form
+
+
+def test_code_cells_are_short(notebook):
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    assert max(lengths) <= 20 and median(lengths) <= 8
+
+
+def test_text_cells_are_short(notebook):
+    for cell in text_cells(notebook):
+        prose = re.sub(r"\$.*?\$|<[^>]+>|\(http[^)]*\)", " ", cell.source, flags=re.DOTALL)
+        assert len(re.findall(r"\w+", prose)) <= 90, cell.source
+
+
+def test_every_cell_knows_its_place_in_the_slides(notebook):
+    kinds = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+    assert all(cell.metadata["slideshow"]["slide_type"] in kinds for cell in notebook.cells)
+
+
+def test_letter_yo_is_written(notebook):
+    forgotten = re.compile(
+        r"\b(ее|еще|все же|всем(у?) счет|счет|учет|идет|дает|берет|ведет|найдем|пойдем|начнем|"
+        r"возьмем|трех|четырех|объем|прием|подъем|обучен(?=ной)|вперед|твердо|черн|легк(?=ий))\b",
+        re.IGNORECASE,
+    )
+    for cell in text_cells(notebook):
+        assert not forgotten.search(cell.source), cell.source
+
+
+def test_every_link_leads_somewhere(path, notebook):
+    texts = "\n".join(cell.source for cell in text_cells(notebook))
+    anchors = set(re.findall(r'<a id="([^"]+)">', texts))
+    for target in re.findall(r"\]\(([^)\s]+)\)", texts):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("http"):
+            file, _, anchor = target.partition("#")
+            assert (FOLDER / file).exists(), target
+            if anchor:
+                other = (FOLDER / file).read_text("utf-8")
+                assert f'<a id=\\"{anchor}\\">' in other, target
+
+
+def test_the_notebook_leads_to_the_contents_and_its_sections_back_to_the_list(path, notebook):
+    texts = [cell.source for cell in text_cells(notebook)]
+    if path.stem != "00_contents":
+        assert "(00_contents.ipynb)" in texts[0]
+    sections = re.findall(r'<a id="(.+?)"></a>\n## ', "\n".join(texts))
+    listed = re.findall(r"\]\(#(.+?)\)", next(t for t in texts if 'id="toc"' in t))
+    assert sections == listed
+
+
+# Running
+
+
+def comparable(outputs):
+    """What must be the same when a cell is run again: everything but widgets and bars."""
+    kept = []
+    for output in copy.deepcopy(outputs):
+        data = output.get("data", {})
+        if "application/vnd.jupyter.widget-view+json" not in data:
+            output.pop("execution_count", None)
+            kept.append(output)
+    return kept
+
+
+@pytest.mark.slow
+def test_every_cell_can_be_run_twice_with_the_same_result(notebook):
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code":
+                first = comparable(client.execute_cell(cell, index).outputs)
+                again = comparable(client.execute_cell(cell, index).outputs)
+                assert first == again, cell.source

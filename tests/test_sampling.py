@@ -1,0 +1,188 @@
+"""sampling: the rules, and generation with a carried state."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.sampling import choice_probs, continue_text, entropy, generate, sample_names
+from lecture_utils.vocabulary import NAME_SPECIALS, UNK, Vocabulary
+
+logits = st.lists(st.floats(-8, 8), min_size=2, max_size=12).map(torch.tensor)
+
+
+@given(logits)
+def test_without_a_rule_the_distribution_is_that_of_the_model(z):
+    torch.testing.assert_close(choice_probs(z.log_softmax(-1)), z.softmax(-1))
+
+
+@given(logits, st.floats(0.2, 5))
+def test_temperature_raises_probabilities_to_a_power(z, temperature):
+    powered = z.double().softmax(-1) ** (1 / temperature)
+    got = choice_probs(z.double().log_softmax(-1), temperature=temperature)
+    torch.testing.assert_close(got, powered / powered.sum())
+
+
+@given(logits)
+def test_temperature_zero_is_the_greedy_choice(z):
+    probs = choice_probs(z, temperature=0)
+    assert probs.max() == 1 and z[probs.argmax()] == z.max()
+
+
+@given(logits, st.integers(1, 15))
+def test_top_k_keeps_the_ratios_of_the_k_best(z, k):
+    full, kept = z.softmax(-1), choice_probs(z, top_k=k)
+    best = full.sort(descending=True, stable=True).indices[:k]
+    torch.testing.assert_close(kept[best], full[best] / full[best].sum())
+    assert (kept > 0).sum() <= k
+
+
+@given(logits, st.integers(1, 15))
+def test_the_uniform_top_k_of_the_lecture_forgets_the_ratios(z, k):
+    kept = choice_probs(z, top_k=k, uniform=True)
+    size = min(k, len(z))
+    torch.testing.assert_close(kept[kept > 0], torch.full((size,), 1 / size))
+
+
+@given(logits, st.floats(0.05, 1))
+def test_the_nucleus_is_the_smallest_set_that_reaches_p(z, p):
+    full, kept = z.double().softmax(-1), choice_probs(z.double(), top_p=p)
+    inside = full[kept > 0]
+    assert inside.sum() >= p - 1e-9
+    assert inside.sum() - inside.min() < p
+    assert inside.min() >= full[kept == 0].max() if (kept == 0).any() else True
+
+
+@given(logits, st.floats(0.2, 5), st.integers(1, 9), st.floats(0.05, 1), st.booleans())
+def test_every_rule_gives_a_distribution(z, temperature, top_k, top_p, uniform):
+    probs = choice_probs(z, temperature, top_k, top_p, uniform)
+    assert (probs >= 0).all()
+    torch.testing.assert_close(probs.sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    "rule", [{"temperature": 1}, {"top_k": 3, "uniform": True}, {"top_p": 1.0}]
+)
+def test_a_forbidden_symbol_stays_forbidden(rule):
+    z = torch.tensor([-torch.inf, 1.0, -torch.inf, 0.0])
+    assert choice_probs(z, **rule)[[0, 2]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"top_p": 1.5},
+    ],
+)
+def test_rules_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match=r"Температура|top_k|top_p"):
+        choice_probs(torch.zeros(3), **bad)
+
+
+def test_entropy_of_a_uniform_choice_is_the_logarithm_of_its_size():
+    torch.testing.assert_close(entropy(torch.full((8,), 1 / 8)), torch.tensor(8.0).log())
+
+
+# Generation
+
+LETTERS = Vocabulary.build("абвгдеёжз", specials=NAME_SPECIALS)
+
+
+@pytest.fixture
+def letters():
+    torch.manual_seed(1)
+    return LetterModel(len(LETTERS), cell="gru")
+
+
+@pytest.fixture
+def words():
+    torch.manual_seed(1)
+    return WordModel(len(WORDS))
+
+
+WORDS = Vocabulary.build("Все смешалось в доме , еще".split())
+
+
+def test_one_step_at_a_time_equals_running_the_whole_prefix_again(words):
+    prompt = torch.tensor([[1, 2, 3]])
+    greedy = lambda z: choice_probs(z, temperature=0)
+    ids = generate(words, prompt, 8, forbidden=[], generator=torch.Generator(), rule=greedy)
+    prefix = prompt
+    for _ in range(8):
+        best = words(prefix)[0][:, -1].argmax(-1, keepdim=True)
+        prefix = torch.cat([prefix, best], dim=1)
+    assert ids.tolist() == prefix[:, 3:].tolist()
+
+
+def test_each_symbol_costs_one_recurrent_step(words, monkeypatch):
+    lengths = []
+    features = words.features
+    monkeypatch.setattr(
+        words, "features", lambda x, state: lengths.append(x.shape[1]) or features(x, state)
+    )
+    generate(words, torch.tensor([[1, 2, 3]]), 5, forbidden=[], generator=torch.Generator())
+    assert lengths == [3, 1, 1, 1, 1]
+
+
+def test_frequencies_of_drawn_symbols_follow_the_model(words):
+    prompt = torch.tensor([[2]] * 20_000)
+    drawn = generate(words, prompt, 1, forbidden=[0], generator=torch.Generator().manual_seed(0))
+    log_probs = words(prompt[:1])[0][0, -1]
+    log_probs[0] = -torch.inf
+    freq = drawn[:, 0].bincount(minlength=len(WORDS)) / len(drawn)
+    torch.testing.assert_close(freq, choice_probs(log_probs), atol=0.015, rtol=0)
+
+
+def test_names_begin_with_the_prefix_stop_at_the_end_and_hold_letters_only(letters):
+    names = sample_names(letters, LETTERS, 200, prefix="Ё", max_length=6)
+    assert all(name.startswith("ё") and set(name) <= set("абвгдеёжз") for name in names)
+    assert len({len(name) for name in names}) > 3 and max(map(len, names)) <= 7
+
+
+def test_the_same_seed_gives_the_same_names_and_another_seed_others(letters):
+    draw = lambda seed: sample_names(letters, LETTERS, 20, seed=seed)
+    assert draw(1) == draw(1) != draw(2)
+
+
+def test_an_unknown_letter_of_the_prefix_is_named(letters):
+    with pytest.raises(ValueError, match="«q»"):
+        sample_names(letters, LETTERS, 3, prefix="аq")
+
+
+@pytest.mark.parametrize("bad", [{"gender": "x"}, {"count": 0}, {"max_length": 0}])
+def test_names_asked_for_in_a_wrong_way_are_refused(letters, bad):
+    with pytest.raises(ValueError):
+        sample_names(letters, LETTERS, **{"count": 3, **bad})
+
+
+def test_text_goes_on_from_the_prompt_and_never_writes_unk(words):
+    texts = continue_text(words, WORDS, "Все смешалось", 30, count=20)
+    assert all(text.startswith("Все смешалось") and UNK not in text for text in texts)
+    assert len(set(texts)) == 20
+
+
+def test_an_unknown_word_is_read_as_unk_and_said(words, capsys):
+    continue_text(words, WORDS, "Все перепуталось в доме", 3)
+    assert "перепуталось" in capsys.readouterr().out
+
+
+def test_yo_is_read_as_ye_where_the_text_has_none(words, capsys):
+    assert continue_text(words, WORDS, "ещё", 5) != []
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("bad", [{"prompt": "  "}, {"num_words": 0}, {"count": 0}])
+def test_text_asked_for_in_a_wrong_way_is_refused(words, bad):
+    with pytest.raises(ValueError):
+        continue_text(words, WORDS, **{"prompt": "Все", "num_words": 3, **bad})
+
+
+def test_a_model_in_training_comes_back_in_training(words):
+    words.train()
+    continue_text(words, WORDS, "Все", 3)
+    assert words.training

@@ -1,0 +1,351 @@
+"""training: one loop for both labs, and nothing learned is ever lost."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lecture_utils import training
+from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.training import History, evaluate, load_checkpoint, save_atomically, train
+
+CYCLE = [1, 2, 3, 4, 0] * 60  # a text that can be learned by heart
+NAMES = [[1, 2, 3, 0], [1, 3, 0], [1, 4, 4, 4, 0]] * 4
+
+
+def stream_run(steps=20, dropout=0.3, **options):
+    torch.manual_seed(0)
+    model = WordModel(5, 8, 8, dropout=dropout)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batches = StreamBatches(CYCLE, 4, 10)
+    return model, train(model, batches, optimizer, steps, progress=False, **options)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+# Learning
+
+
+def test_a_text_learned_by_heart_costs_almost_nothing():
+    model, history = stream_run(steps=200, dropout=0.0)
+    assert history.loss[0] > 1.4 and history.loss[-1] < 0.1
+    assert evaluate(model, StreamBatches(CYCLE, 1, 299)) < 0.1
+
+
+def test_names_are_learned_up_to_their_entropy():
+    torch.manual_seed(0)
+    model = LetterModel(5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batches = NameBatches(NAMES, 6)
+    history = train(model, batches, optimizer, 300, valid=batches, progress=False)
+    entropy = 4 * 3 * math.log(3) / (4 * (3 + 2 + 4))  # only the first letter is open
+    assert entropy <= history.valid_loss[-1] + 1e-6 < entropy + 0.03
+
+
+def test_the_same_seed_gives_the_same_run():
+    (one, first), (other, second) = stream_run(), stream_run()
+    assert first.loss == second.loss and same_weights(one, other)
+
+
+def test_evaluation_changes_nothing():
+    with_valid = stream_run(valid=StreamBatches(CYCLE, 4, 10), every=3)
+    assert with_valid[1].loss == stream_run(every=3)[1].loss
+
+
+def test_evaluation_is_the_mean_over_targets_with_carried_state_and_no_dropout():
+    torch.manual_seed(0)
+    model = WordModel(5, 8, 8, dropout=0.5).train()
+    ids = torch.tensor(CYCLE[:32])
+    log_probs, _ = model.eval()(ids[None, :-1])
+    model.train()
+    expected = -log_probs[0].gather(-1, ids[1:, None]).mean().item()
+    assert evaluate(model, StreamBatches(ids, 1, 7)) == pytest.approx(expected, rel=1e-5)
+    assert model.training
+
+
+# Truncated BPTT, clipping, step size
+
+
+def recorded_states(batches, steps, monkeypatch):
+    torch.manual_seed(0)
+    model, seen = WordModel(5, 8, 8), []
+    nats = model.nats
+    monkeypatch.setattr(model, "nats", lambda b, s=None: seen.append(s) or nats(b, s))
+    train(model, batches, torch.optim.SGD(model.parameters(), 0.1), steps, progress=False)
+    return seen
+
+
+def test_streams_carry_a_detached_state_and_reset_it_in_each_epoch(monkeypatch):
+    batches = StreamBatches(CYCLE, 4, 30)
+    states = recorded_states(batches, 2 * len(batches), monkeypatch)
+    assert [s is None for s in states] == [True, False, False] * 2
+    assert all(not part.requires_grad for s in states if s for part in s)
+
+
+def test_names_never_share_a_state(monkeypatch):
+    assert recorded_states(NameBatches(NAMES, 6), 5, monkeypatch) == [None] * 5
+
+
+def test_the_norm_reported_is_that_before_clipping_and_the_step_is_clipped():
+    torch.manual_seed(0)
+    model = WordModel(5, 8, 8)
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    batches = StreamBatches(CYCLE, 4, 10)
+    history = train(model, batches, optimizer, 1, clip=1e-3, progress=False)
+    moved = torch.cat([(p - q).flatten() for p, q in zip(model.parameters(), before, strict=True)])
+    assert history.grad_norm[0] > 0.05
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_with_decay_the_step_size_falls_along_a_cosine_and_comes_back():
+    rates = []
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    model = WordModel(5, 8, 8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    note = lambda history, model: rates.append(optimizer.param_groups[0]["lr"])
+    batches = StreamBatches(CYCLE, 4, 10)
+    train(model, batches, optimizer, 4, decay=True, every=1, callbacks=[note], progress=False)
+    assert rates == pytest.approx([1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+# Stopping
+
+
+def test_every_n_steps_there_is_a_validation_and_a_callback():
+    seen = []
+    note = lambda history, model: seen.append((len(history.loss), len(history.valid_loss)))
+    _, history = stream_run(7, valid=StreamBatches(CYCLE, 4, 10), every=3, callbacks=[note])
+    assert history.valid_step == [3, 6, 7]
+    assert seen == [(3, 1), (6, 2), (7, 3)] and history.stopped == "finished"
+
+
+def test_an_interrupt_ends_the_run_between_two_steps_and_keeps_what_was_learned():
+    press = lambda history, model: os.kill(os.getpid(), signal.SIGINT)
+    model, history = stream_run(1000, every=5, callbacks=[press])
+    assert history.stopped == "interrupted" and len(history.loss) == 5
+    # a run of five steps of the same length of schedule ends with the same weights
+    stop = iter([False] * 4 + [True])
+    other, _ = stream_run(1000, every=5, should_stop=lambda: next(stop))
+    assert same_weights(model, other)
+
+
+def test_after_the_run_an_interrupt_is_an_ordinary_one_again():
+    before = signal.getsignal(signal.SIGINT)
+    stream_run(1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stop_button_ends_the_run():
+    _, history = stream_run(1000, should_stop=lambda: True)
+    assert len(history.loss) == 1 and history.stopped == "interrupted"
+
+
+def test_with_patience_the_best_weights_come_back():
+    torch.manual_seed(0)
+    model = WordModel(5, 8, 8)
+    noise = torch.randint(5, (300,))
+    valid = StreamBatches(noise, 4, 10)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batches = StreamBatches(CYCLE, 4, 10)
+    history = train(
+        model, batches, optimizer, 500, valid=valid, every=2, patience=3, progress=False
+    )
+    assert history.stopped == "patience"
+    assert len(history.valid_loss) == history.valid_loss.index(history.best) + 1 + 3
+    assert evaluate(model, valid) == pytest.approx(history.best)
+    assert history.valid_loss[-1] > history.best
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"every": 0}, {"patience": 2}])
+def test_bad_arguments_are_refused_before_training(bad):
+    with pytest.raises(ValueError, match=r"steps|patience"):
+        stream_run(**bad)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice():
+    model = WordModel(5, 8, 8)
+    nn.init.constant_(model.head.bias, math.nan)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match=r"уменьшите скорость обучения"):
+        train(model, StreamBatches(CYCLE, 4, 10), optimizer, 3, progress=False)
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 12])
+def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, stop_at):
+    valid = StreamBatches(CYCLE, 4, 10)
+    common = {"steps": 20, "every": 4, "valid": valid, "decay": True, "patience": 9}
+    whole, history = stream_run(**common)
+    stops = iter([False] * (stop_at - 1) + [True])
+    path = tmp_path / "run.pt"
+    stream_run(**common, checkpoint=path, should_stop=lambda: next(stops))
+    torch.manual_seed(99)  # the state of the generators comes from the checkpoint
+    resumed, second = stream_run(**common, checkpoint=path, resume=True)
+    assert same_weights(whole, resumed)
+    assert second.loss == history.loss and second.valid_loss == history.valid_loss
+    assert second.grad_norm == history.grad_norm and second.stopped == "finished"
+
+
+def test_a_finished_run_resumed_is_left_as_it_is(tmp_path):
+    path = tmp_path / "run.pt"
+    first, history = stream_run(checkpoint=path)
+    again, second = stream_run(checkpoint=path, resume=True)
+    assert same_weights(first, again) and second.loss == history.loss
+
+
+def test_without_resume_a_checkpoint_is_begun_anew(tmp_path):
+    path = tmp_path / "run.pt"
+    stream_run(5, checkpoint=path)
+    _, history = stream_run(3, checkpoint=path)
+    assert len(history.loss) == 3 == len(load_checkpoint(path)["history"]["loss"])
+
+
+def test_a_checkpoint_of_another_network_or_run_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "run.pt"
+    stream_run(20, checkpoint=path)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"другими настройками.*steps"):
+        stream_run(30, checkpoint=path, resume=True)
+    model = WordModel(6, 8, 8)
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match=r"другого размера"):
+        train(model, StreamBatches(CYCLE, 4, 10), optimizer, 20, checkpoint=path, resume=True)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 torn"])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "run.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.pt.*повреждён"):
+        stream_run(20, checkpoint=path, resume=True)
+
+
+def test_code_hidden_in_a_checkpoint_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    path = tmp_path / "run.pt"
+    torch.save({"format": 1, "model": Evil()}, path)
+    with pytest.raises(ValueError, match=r"не контрольная точка"):
+        load_checkpoint(path)
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"нельзя записать.*absent"):
+        stream_run(checkpoint=tmp_path / "absent" / "run.pt")
+    with pytest.raises(ValueError, match=r"нельзя записать"):
+        stream_run(checkpoint=tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "run.pt"
+    save_atomically({"format": 1, "n": 1}, path)
+    with pytest.raises(Exception, match=r"pickle"):
+        save_atomically({"format": 1, "n": lambda: None}, path)
+    assert load_checkpoint(path)["n"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+KILLED_RUN = """
+    import sys, torch
+    from lecture_utils.batching import StreamBatches
+    from lecture_utils.models import WordModel
+    from lecture_utils.training import train
+
+    torch.set_num_threads(1)
+    path, resume = sys.argv[1], sys.argv[2] == "resume"
+    torch.manual_seed(0)
+    model = WordModel(3000, 64, 64, dropout=0.2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    ids = torch.randint(3000, (2000,), generator=torch.Generator().manual_seed(1))
+    train(model, StreamBatches(ids, 4, 10), optimizer, 150, every=2, checkpoint=path,
+          resume=resume, progress=False)
+    torch.save(model.state_dict(), path + ".weights")
+"""
+
+
+def start(path: Path, mode: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED_RUN), str(path), mode])
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_can_be_resumed_to_the_same_weights(tmp_path):
+    assert start(tmp_path / "whole.pt", "new").wait() == 0
+    path, aside = tmp_path / "run.pt", tmp_path / "run.pt.tmp"
+    moments = random.Random(0)
+    in_the_middle = 0
+    for kill in range(5):
+        process = start(path, "resume")
+        at_least = path.stat().st_mtime_ns if path.exists() else 0
+        while not path.exists() or path.stat().st_mtime_ns == at_least:  # it goes on
+            assert process.poll() is None
+            time.sleep(0.001)
+        if kill == 2:  # in the middle of writing
+            while not (aside.exists() and aside.stat().st_size > 100_000):
+                assert process.poll() is None
+        else:
+            time.sleep(moments.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        in_the_middle += aside.exists()
+        content = load_checkpoint(path)  # readable
+        assert 2 <= len(content["history"]["loss"]) < 150
+    assert in_the_middle >= 1
+    assert start(path, "resume").wait() == 0
+    whole, resumed = (
+        torch.load(tmp_path / f"{name}.pt.weights", weights_only=True) for name in ("whole", "run")
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not aside.exists()
+
+
+# Command line
+
+
+def test_the_device_rule_can_be_overridden():
+    assert training.pick_device("cpu").type == "cpu"
+    assert training.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_history_without_validation_has_no_best():
+    assert History().best == math.inf
+
+
+def test_the_curve_of_the_lecture_is_written(tmp_path, monkeypatch, capsys):
+    text = tmp_path / "own.txt"
+    text.write_text("жили были дед и баба , ела кашу с молоком . " * 60, encoding="utf-8")
+    monkeypatch.setenv("LECTURE_NOVEL", str(text))
+    curve = tmp_path / "curve.csv"
+    assert training.main(["lecture", "--steps", "3", "--output", str(curve)]) == 0
+    lines = curve.read_text("utf-8").splitlines()
+    assert lines[0] == "step,loss,grad_norm" and len(lines) == 4
+    assert "mean loss of the last 3 steps" in capsys.readouterr().out
+
+
+def test_bad_input_on_the_command_line_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LECTURE_NOVEL", str(tmp_path / "absent.txt"))
+    curve = tmp_path / "curve.csv"
+    assert training.main(["lecture", "--output", str(curve)]) == 2
+    error = capsys.readouterr().err
+    assert "absent.txt" in error and error.count("\n") == 1
+    assert not curve.exists()

@@ -1,0 +1,100 @@
+"""vocabulary: the tokenizer, its inverse, and a numbering that never changes."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lecture_utils.vocabulary import (
+    END,
+    FEMALE,
+    NAME_SPECIALS,
+    UNK,
+    Vocabulary,
+    join_words,
+    split_words,
+)
+
+texts = st.text(st.sampled_from("абвё АБВ—–-.,!?…:;«»„“\"()'’\n 12xY№"), max_size=60)
+
+
+def test_words_and_punctuation_stand_apart_but_a_hyphen_stays_inside():
+    assert split_words("«Кто-то пришёл?» – спросил он…") == (
+        "« Кто-то пришёл ? » – спросил он …".split()
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "«Кто-то пришёл?» – спросил он, и замолчал…",
+        'Он сказал: "Нет!" – и ушёл (навсегда).',
+        "Это „лапки“; это и есть «ёлочки», а это l’amour.",
+        "– Да! – И всё.",
+    ],
+)
+def test_join_restores_spaces_and_quotes(text):
+    assert join_words(split_words(text)) == text
+
+
+@given(texts)
+def test_join_loses_no_token(text):
+    tokens = split_words(text)
+    assert split_words(join_words(tokens)) == tokens
+
+
+def test_numbers_go_by_frequency_then_by_alphabet():
+    vocabulary = Vocabulary.build("б а в б в г".split())
+    assert vocabulary.tokens == [UNK, "б", "в", "а", "г"]
+
+
+@given(st.lists(st.sampled_from("абвгд"), max_size=30), st.randoms())
+def test_the_order_of_the_text_does_not_change_the_numbers(tokens, random):
+    shuffled = random.sample(tokens, len(tokens))
+    assert Vocabulary.build(tokens).tokens == Vocabulary.build(shuffled).tokens
+
+
+def test_numbers_are_the_same_in_every_process():
+    code = (
+        "from lecture_utils.vocabulary import Vocabulary;"
+        "print(Vocabulary.build('съешь же ещё этих мягких французских булок').tokens)"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in "123"
+    }
+    assert len(runs) == 1
+
+
+def test_rare_types_become_unk_and_forms_of_a_grammar_never():
+    vocabulary = Vocabulary.build(["да", "да", "нет"], min_count=2, always=["может"])
+    assert vocabulary.tokens == [UNK, "да", "может"]
+    assert vocabulary.decode(vocabulary.encode(["да", "нет"])) == ["да", UNK]
+
+
+def test_a_word_with_yo_is_found_without_it():
+    vocabulary = Vocabulary.build(["еще", "Ее"])
+    assert vocabulary.decode(vocabulary.encode(["ещё", "Её"])) == ["еще", "Ее"]
+
+
+def test_an_unknown_letter_is_named():
+    letters = Vocabulary.build("анна", specials=NAME_SPECIALS)
+    with pytest.raises(ValueError, match=r"«q».*«ан»"):
+        letters.encode("aqua"[1:])
+
+
+def test_a_name_is_framed_by_gender_and_end():
+    letters = Vocabulary.build("анна", specials=NAME_SPECIALS)
+    assert letters.decode(letters.encode_name("анна", "f")) == [FEMALE, *"анна", END]
+
+
+def test_repeated_tokens_are_refused():
+    with pytest.raises(ValueError, match="повторы"):
+        Vocabulary(["а", "а"])
