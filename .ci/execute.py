@@ -1,3 +1,5 @@
+"""Settings for storing the outputs of the notebooks; see README."""
+
 # Settings of `jupyter nbconvert --config .ci/execute.py notebooks/*.ipynb`:
 # execute every notebook on the offline corpus and store the outputs in place.
 import os
@@ -14,4 +16,8 @@ c.ExecutePreprocessor.timeout = 600
 # The state of widgets is not stored: it would add every picture of a live plot once more.
 c.ClearMetadataPreprocessor.enabled = True
 c.ClearMetadataPreprocessor.clear_cell_metadata = False
-c.ClearMetadataPreprocessor.preserve_nb_metadata_mask = {"kernelspec", ("language_info", "name"), "rise"}
+c.ClearMetadataPreprocessor.preserve_nb_metadata_mask = {
+    "kernelspec",
+    ("language_info", "name"),
+    "rise",
+}

@@ -40,7 +40,8 @@ class _Sheet:
     """A white sheet measured in inches: one unit of the axes is one inch of the figure."""
 
     def __init__(self, width, height, alt):
-        self.fig = Figure(figsize=(width, height), dpi=100, facecolor="white", label=alt)
+        look = {"dpi": 100, "facecolor": "white", "layout": "none", "label": alt}
+        self.fig = Figure(figsize=(width, height), **look)
         self.ax = self.fig.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
         self.ax.axis("off")
         self.marked = False  # what is drawn while True has a stroke of the marker pen behind it

@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from lecture_utils.diagrams import PALETTE
@@ -69,6 +70,8 @@ def curves(
             color="#444444",
         )
     axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    if all(np.asarray(x).dtype.kind == "i" for x, _ in lines.values()):
+        axes.locator_params(axis="x", integer=True)
     if len(lines) > 1:
         axes.legend()
     ends = "; ".join(f"{name}: от {y[0]:.2f} до {y[-1]:.2f}" for name, (_, y) in lines.items())
@@ -145,7 +148,7 @@ def over_text(
         transform=axes.get_xaxis_transform(),
         label="внутри кавычек",
     )
-    axes.set_xticks(places, words, rotation=90)
+    axes.set_xticks(places, words, rotation=90 if max(map(len, words)) > 1 else 0)
     axes.set_ylabel(y_label)
     axes.margins(x=0.01)
     axes.legend(loc="upper right")
@@ -153,5 +156,177 @@ def over_text(
     figure.set_label(
         f"Столбики над словами текста: {y_label}; меньше всего над «{low}», больше всего над "
         f"«{high}»; заштриховано то, что внутри кавычек."
+    )
+    return figure
+
+
+def seeds(
+    runs: Mapping[str, Sequence[float]],
+    levels: Mapping[str, float],
+    *,
+    x_label: str,
+    plain: str = "без сети",
+) -> Figure:
+    """Results of several seeds, a row of points for each of `runs`, over bars of `levels`.
+
+    `plain` says what the bars are: what is reached without a network, or what there is to reach.
+    """
+    figure = Figure(figsize=(9, 1 + 0.5 * len(runs)), layout="constrained")
+    axes = figure.add_subplot()
+    rows = np.arange(len(runs))
+    axes.barh(rows, [levels[name] for name in runs], color="#D5DAE0", label=plain)
+    for row, values in enumerate(runs.values()):
+        label = {"label": "сеть, каждый запуск"} if row == 0 else {}
+        places = row + np.linspace(-0.22, 0.22, len(values))
+        axes.plot(values, places, "o", color=OUTPUT, markersize=6, **label)
+    axes.set_yticks(rows, list(runs))
+    axes.invert_yaxis()
+    axes.set(xlabel=x_label)
+    figure.legend(loc="outside upper right", ncols=2)
+    text = "; ".join(
+        f"{name}: от {min(values):.2f} до {max(values):.2f}, {plain} {levels[name]:.2f}"
+        for name, values in runs.items()
+    )
+    figure.set_label(f"Точки — запуски с разными зёрнами, {x_label}. {text}.")
+    return figure
+
+
+def letter_map(points: np.ndarray, letters: str, marked: str) -> Figure:
+    """Letters at their points (n, 2); the `marked` ones are bold and in a circle."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for (x, y), letter in zip(points, letters, strict=True):
+        look = {"color": PALETTE["ink"]}
+        if letter in marked:
+            circle = {"boxstyle": "circle", "fc": "#E3EDF8", "ec": OUTPUT}
+            look = {"color": OUTPUT, "weight": "bold", "bbox": circle}
+        axes.text(x, y, letter, size=14, ha="center", va="center", **look)
+    axes.update_datalim(points)
+    axes.margins(0.08)
+    axes.autoscale_view()
+    figure.set_label(f"Карта букв: {letters}; в кружках {marked}, близкие буквы стоят рядом.")
+    return figure
+
+
+def shares_of_steps(shares: Sequence[float], fading: Sequence[float], total: float) -> Figure:
+    """Norms at the steps t = 1…T: what each adds to ∂L/∂W, and ∂L/∂s_t; their whole ∂L/∂W."""
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.add_subplot(yscale="log", xlabel="шаг t", ylabel="норма")
+    steps = np.arange(1, len(shares) + 1)
+    axes.bar(steps, shares, color=PALETTE["W"], alpha=0.45, label="вклад шага t в ∂L/∂W")
+    axes.plot(steps, fading, "o-", color=PALETTE["state"], markersize=5, label="∂L/∂s$_t$")
+    axes.axhline(total, color=PALETTE["W"], linestyle="--", label="∂L/∂W целиком")
+    figure.legend(loc="outside upper center", ncols=3)
+    figure.set_label(
+        f"По шагам 1…{len(shares)}: норма ∂L/∂s_t от {fading[0]:.1e} до {fading[-1]:.1e}, столбики "
+        f"вкладов в ∂L/∂W до {max(shares):.1e}; весь ∂L/∂W — {total:.1e}."
+    )
+    return figure
+
+
+def spread(
+    lines: Mapping[str, tuple[Sequence[float], np.ndarray]], *, x_label: str, y_label: str, **more
+) -> Figure:
+    """`curves` through the medians of several seeds, y being (len(x), seeds), each seed a point."""
+    middle = {name: (x, np.median(y, axis=1)) for name, (x, y) in lines.items()}
+    figure = curves(middle, x_label=x_label, y_label=y_label, **more)
+    axes = figure.axes[0]
+    for line, (x, y) in zip(axes.lines[: len(lines)], lines.values(), strict=True):
+        look = {"color": line.get_color(), "linewidth": 0}
+        axes.plot(x, y, "o", markersize=5, alpha=0.5, **look)
+        axes.fill_between(x, y.min(1), y.max(1), alpha=0.12, **look)
+    figure.set_label(f"{figure.get_label()} Линии — медианы, точки — {y.shape[1]} запусков.")
+    return figure
+
+
+def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) -> Figure:
+    """Norms of ∂L/∂s_t against t on a log axis, a thin line for each net, one panel a title.
+
+    `panels` are `title: (norms, rates)`: norms (nets, T + 1), and for each line to compare with its
+    name and its factor a step. A norm of exactly 0 has no logarithm: there the line ends with a ✕.
+    """
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    every = np.concatenate([norms[norms > 0] for norms, _ in panels.values()])
+    limits = min(every.min() / 10, 1e-4), max(every.max() * 1e3, 1e4)
+    boxes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    boxes[0].set(yscale="log", ylim=limits, ylabel="‖∂L/∂s$_t$‖")
+    for axes, (title, (norms, rates)) in zip(boxes, panels.items(), strict=True):
+        back = np.arange(norms.shape[1])[::-1]  # T − t
+        for row in np.where(norms > 0, norms, np.nan):
+            axes.plot(row, color=PALETTE["gradient"], linewidth=1.2, alpha=0.7, label="измерено")
+        for (name, rate), style in zip(rates.items(), ["--", ":"], strict=False):
+            axes.plot(rate**back, style, color=PALETTE["ink"], linewidth=2, label=name)
+        for dead in (np.flatnonzero(row == 0) for row in norms if (row == 0).any()):
+            cross = {"markersize": 10, "clip_on": False, "label": "ровно 0"}
+            axes.plot(dead[-1:], limits[:1], "X", color=PALETTE["ink"], **cross)
+        axes.set(xlabel="шаг t", title=title)
+    handles = {h.get_label(): h for axes in boxes for h in axes.lines}
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=4)
+    ends = "; ".join(
+        f"{title}: на шаге 0 от {norms[:, 0].min():.0e} до {norms[:, 0].max():.0e}"
+        for title, (norms, _) in panels.items()
+    )
+    figure.set_label(f"Норма градиента ∂L/∂s_t по шагам, на последнем шаге 1. {ends}.")
+    return figure
+
+
+def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
+    """A loss surface (3, n, m) of w, b, L with up to two paths of steps, each (steps, 3)."""
+    figure = Figure(figsize=(9, 5), layout="none")
+    axes = figure.add_axes((0, 0, 1, 1), projection="3d", computed_zorder=False)
+    w, b, loss = surface
+    middle = (loss[1:, 1:] + loss[1:, :-1] + loss[:-1, 1:] + loss[:-1, :-1]) / 4
+    land = LinearSegmentedColormap.from_list("land", ["#2B62A8", "#F1F4F7", "#C98A2B"])
+    flat = {"rstride": 1, "cstride": 1, "linewidth": 0, "antialiased": False, "shade": False}
+    axes.plot_surface(w, b, loss, facecolors=land(np.sqrt(middle / loss.max())), **flat)
+    for k in range(0, len(w), len(w) // 10):
+        axes.plot(w[k], b[k], loss[k], color=PALETTE["ink"], linewidth=0.5, alpha=0.35, zorder=2)
+    looks = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]
+    for (name, path), (style, mark, color) in zip(paths.items(), looks, strict=False):
+        axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
+        axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
+    axes.view_init(40, 30)
+    axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
+    axes.set(
+        xlabel="w", ylabel="b", zlabel="L", xticks=[4, 5], yticks=[-3, -2, -1], zticks=[0, 0.4]
+    )
+    axes.grid(False)
+    figure.legend(loc="upper right")
+    ends = "; ".join(f"{name}: потери в конце {path[-1, 2]:.3f}" for name, path in paths.items())
+    figure.set_label(f"Потери над плоскостью (w, b): пологая долина упирается в обрыв. {ends}.")
+    return figure
+
+
+def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
+    """One LSTM cell fed with c̃_t = `candidate`, its gates moved by hand: c_t and h_t, step by step.
+
+    Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
+    """
+    steps = len(candidate)
+    gates = {name: np.broadcast_to(gate, steps) for name, gate in {"i": i, "f": f, "o": o}.items()}
+    for name, gate in gates.items():
+        if not ((gate >= 0) & (gate <= 1)).all():
+            raise ValueError(f"Вентиль {name} = {gate.tolist()}: он бывает открыт от 0 до 1.")
+    c = [0.0]
+    for t in range(steps):
+        c.append(gates["f"][t] * c[t] + gates["i"][t] * candidate[t])
+    c, t = np.array(c[1:]), np.arange(1, steps + 1)
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    top, strip, low = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1.5, 4))
+    top.vlines(t, 0, candidate, color=PALETTE["input"], linewidth=3)
+    top.axhline(0, color=PALETTE["ink"], linewidth=1)
+    top.set(ylabel="$\\tilde{c}_t$", ylim=(-1.2, 1.2))
+    edges = np.arange(steps + 1) + 0.5
+    strip.pcolormesh(edges, range(4), list(gates.values())[::-1], cmap="Greys_r", vmin=-0.3, vmax=1)
+    strip.hlines([1, 2, 3], *edges[[0, -1]], color=PALETTE["ink"], linewidth=1)
+    strip.set_yticks([0.5, 1.5, 2.5], list("ofi"))
+    strip.grid(False)
+    low.step(t, c, where="mid", color=PALETTE["state"], linewidth=3, label="память $c_t$")
+    low.plot(t, gates["o"] * np.tanh(c), "o--", color=PALETTE["output"], label="выход $h_t$")
+    low.set(xlabel="шаг t", ylim=(min(-0.2, c.min()) - 0.1, max(1, c.max()) + 0.1))
+    figure.legend(loc="outside upper right", ncols=2)
+    figure.set_label(
+        f"Ячейка с вентилями вручную, {steps} шагов: сверху импульсы кандидата, ниже вентили "
+        f"(светлый открыт), внизу память от {c.min():.2f} до {c.max():.2f} и выход."
     )
     return figure

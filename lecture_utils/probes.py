@@ -1,49 +1,47 @@
-"""Gradients through time, measured: Jacobians of the steps, the error cliff, lags, truncation.
+"""Gradients through time, measured: Jacobians of the steps, the gradient thermometer, the cliff."""
 
-`python -m lecture_utils.probes lags` remakes data/lags.csv, `… truncation` data/truncation.csv.
-"""
-
-import csv
-import os
-import sys
-from itertools import product
+from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 from torch.func import jacrev, vmap
-from torch.nn.functional import cross_entropy, one_hot
-from tqdm.auto import tqdm
 
-from lecture_utils.batching import StreamBatches
-from lecture_utils.cells import RNNWeights, relu, sigmoid, tanh, unroll
-from lecture_utils.corpora import DATA, load_novel
-from lecture_utils.models import LAYERS, LanguageModel, LetterModel, WordModel
-from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, temporal_order
-from lecture_utils.training import train
-from lecture_utils.vocabulary import Vocabulary, split_words
+from lecture_utils.cells import (
+    LSTMWeights,
+    RNNWeights,
+    lstm_gates,
+    relu,
+    rnn,
+    sigmoid,
+    tanh,
+    unroll,
+)
 
-MAX_SLOPE = {sigmoid: 0.25, tanh: 1.0, relu: 1.0}  # max f′
-SEEDS = range(5)
+# f and the greatest value of f′
+FUNCTIONS = {
+    "линейная": (lambda a: a, 1),
+    "σ": (sigmoid, 0.25),
+    "tanh": (tanh, 1),
+    "ReLU": (relu, 1),
+}
 
 
-# ---- The thermometer -------------------------------------------------------------------------
-
-
-def spectral_radius(matrix: np.ndarray) -> np.ndarray:
+def spectral_radius(matrix) -> np.ndarray:
     """Largest |eigenvalue| of a matrix (n, n), or of each in a stack (…, n, n)."""
     return np.abs(np.linalg.eigvals(matrix)).max(-1)
 
 
-def random_rnn(radius: float, seed: int, size: int = 32, orthogonal: bool = False) -> RNNWeights:
-    """Weights in float64, W (size, size) scaled to the spectral radius, U for 4 weak inputs, b = 0.
+def random_rnn(radius: float, seed: int, orthogonal: bool = False) -> RNNWeights:
+    """32 units, 4 weak inputs, b = 0, float64; W has the given spectral radius (> 0).
 
-    W is Gaussian, or orthogonal: then every singular value equals `radius` too.
+    W is Gaussian, or orthogonal: then all its singular values equal `radius` too.
     """
+    if not radius > 0:
+        raise ValueError(f"Аргумент radius = {radius}: спектральный радиус должен быть больше 0.")
     generator = torch.Generator().manual_seed(seed)
-    W, U = torch.randn(size, size + 4, generator=generator, dtype=torch.float64).split([size, 4], 1)
+    W, U = torch.randn(32, 36, generator=generator, dtype=torch.float64).split([32, 4], 1)
     W = torch.linalg.qr(W).Q if orthogonal else W
-    return RNNWeights(U=0.1 * U, W=W * radius / spectral_radius(W.numpy()), b=W.new_zeros(size))
+    return RNNWeights(U=0.01 * U, W=W * (radius / spectral_radius(W)), b=W.new_zeros(32))
 
 
 def jacobians(cell, p, x: torch.Tensor) -> np.ndarray:
@@ -51,41 +49,119 @@ def jacobians(cell, p, x: torch.Tensor) -> np.ndarray:
 
     The state of an LSTM is the pair (h, c) joined into one vector, n = 2·hidden_size.
     """
-    size = p[0].shape[0]
-    p = type(p)(*(weight.detach() for weight in p))
-    states = [s if isinstance(s, tuple) else (s,) for s in unroll(cell, p, x[None])]
-    s = torch.stack([torch.cat(parts, 1)[0] for parts in states])
-    before = torch.cat([torch.zeros_like(s[:1]), s[:-1]])
+
+    def join(state):
+        return torch.cat(state if isinstance(state, tuple) else (state,), 1)[0]
 
     def step(s_prev, x_t):
-        parts = s_prev[None].split(size, 1)
-        after = cell(p, x_t[None], parts if len(parts) > 1 else parts[0])
-        return (torch.cat(after, 1) if len(parts) > 1 else after)[0]
+        parts = s_prev[None].split(p[0].shape[0], 1)
+        return join(cell(p, x_t[None], parts if len(parts) > 1 else parts[0]))
 
-    return vmap(jacrev(step))(before, x).numpy()
-
-
-def gradient_norms(jacobians: np.ndarray, seed: int = 0) -> np.ndarray:
-    """‖∂L/∂s_t‖ for t = 0…T, (time + 1,), where ∂L/∂s_T is a random vector of length 1."""
-    gradient = np.random.default_rng(seed).normal(size=jacobians.shape[-1])
-    gradients = [gradient / np.linalg.norm(gradient)]
-    for J in jacobians[::-1]:
-        gradients.append(J.T @ gradients[-1])
-    return np.linalg.norm(gradients[::-1], axis=1)
+    s = torch.stack([join(state) for state in unroll(cell, p, x[None])]).detach()
+    before = torch.cat([torch.zeros_like(s[:1]), s[:-1]])
+    return vmap(jacrev(step))(before, x).detach().numpy()
 
 
-def thermometer(cell, weights, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def thermometer(cell, weights: list, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """‖∂L/∂s_t‖ (nets, steps + 1) and ρ(∂s_t/∂s_{t−1}) (nets, steps) of several nets.
 
-    Each reads its own `steps` inputs from N(0, 1). Raises ValueError if steps < 1.
+    Each reads `steps` inputs of its own from N(0, 1); its ∂L/∂s_T is a random vector of length 1.
+    Raises ValueError if steps < 1.
     """
     if steps < 1:
         raise ValueError(f"Аргумент steps = {steps}: градиенту нужен хотя бы один шаг назад.")
     norms, radii = [], []
     for seed, p in enumerate(weights):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(steps, p[0].shape[1], generator=generator).to(p[0].dtype)
+        random = np.random.default_rng(seed)
+        x = torch.from_numpy(random.normal(size=(steps, p[0].shape[1]))).to(p[0].dtype)
         J = jacobians(cell, p, x)
-        norms.append(gradient_norms(J, seed))
+        gradients = [random.normal(size=J.shape[1])]
+        for J_t in J[::-1]:
+            gradients.append(J_t.T @ gradients[-1])
+        lengths = np.linalg.norm(gradients[::-1], axis=1)
+        norms.append(lengths / lengths[-1])
         radii.append(spectral_radius(J))
     return np.array(norms), np.array(radii)
+
+
+def rnn_panel(f: str, weights: list[RNNWeights], steps: int) -> tuple[np.ndarray, dict[str, float]]:
+    """A panel for `plots.thermometer`: the norms, and as lines the factors ρ(W), σ_max(W)·max f′.
+
+    The second bounds every net at every step; the first is what a linear net tends to. Raises
+    ValueError if `f` is not one of FUNCTIONS.
+    """
+    if f not in FUNCTIONS:
+        raise ValueError(f"Функции «{f}» нет: выберите {', '.join(FUNCTIONS)}.")
+    function, slope = FUNCTIONS[f]
+    norms, _ = thermometer(partial(rnn, f=function), weights, steps)
+    bound = slope * max(np.linalg.norm(p.W, 2) for p in weights)
+    lines = {r"$\rho^{\,T-t}$": spectral_radius(weights[0].W)}
+    return norms, lines | {r"$(\sigma_{\max} \cdot \max f^{\prime})^{T-t}$": bound}
+
+
+def cliff(w, b, steps: int = 50) -> np.ndarray:
+    """L = (s_T − 0.7)², ∂L/∂w, ∂L/∂b for s_t = σ(w s_{t−1} + b), s_0 = σ(0.5): (3, …) as w, b.
+
+    The loss surface of Pascanu, Mikolov, Bengio (2013), figure 6.
+    """
+    s, ds_dw, ds_db = sigmoid(0.5), 0.0, 0.0
+    for _ in range(steps):
+        ds_dw, ds_db = s + w * ds_dw, 1 + w * ds_db
+        s = sigmoid(w * s + b)
+        ds_dw, ds_db = s * (1 - s) * ds_dw, s * (1 - s) * ds_db
+    return np.array([(s - 0.7) ** 2, 2 * (s - 0.7) * ds_dw, 2 * (s - 0.7) * ds_db])
+
+
+def cliff_surface(n: int = 45) -> np.ndarray:
+    """w, b and L, (3, n, n + 20), on a grid that climbs the wall evenly, found by bisection."""
+    w, levels = np.linspace(3.8, 5.8, n)[:, None], np.linspace(0, 0.42, 20)
+    low, high = np.full((n, 20), -3.2), np.full((n, 20), -0.2)
+    for _ in range(40):
+        b = (low + high) / 2
+        loss, _, slope = cliff(w, b)
+        is_above = (slope < 0) & (loss > levels)  # beyond the valley the loss rises again
+        low, high = np.where(is_above, b, low), np.where(is_above, high, b)
+    b = np.sort(np.hstack([b, np.tile(np.linspace(-3.2, -0.2, n), (n, 1))]))
+    return np.stack([w + 0 * b, b, cliff(w, b)[0]])
+
+
+def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.ndarray:
+    """w, b, L and ‖∂L/∂(w, b)‖ before each step of gradient descent and at its end: (steps + 1, 4).
+
+    The gradient is shortened to the norm `clip` if it is longer. ValueError if `clip` ≤ 0.
+    """
+    if not clip > 0:
+        raise ValueError(f"Порог clip = {clip}: норма отсечённого градиента должна быть больше 0.")
+    place, path = np.array(start, float), []
+    for _ in range(steps + 1):
+        loss, *gradient = cliff(*place)
+        norm = np.hypot(*gradient)
+        path.append([*place, loss, norm])
+        place = place - rate * np.array(gradient) * (clip / norm if norm > clip else 1)
+    return np.array(path)
+
+
+# ---- Inside an LSTM ----------------------------------------------------------------------------
+
+
+def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -> dict:
+    """i, f, o, c̃, c, h of an LSTM over x (time, input_size), by name, each (time, hidden_size).
+
+    Interventions: the memory of the cells in `zero` is wiped after each step; `hold_f`: f is 1.
+    Raises ValueError for a cell that is not there.
+    """
+    size = len(p.b_f)
+    if not all(0 <= cell < size for cell in zero):
+        raise ValueError(f"zero = {list(zero)}: номера ячеек — от 0 до {size - 1}.")
+    h = c = x.new_zeros(1, size)
+    kept = torch.ones(size)
+    kept[list(zero)] = 0
+    rows = []
+    for x_t in x.split(1):
+        gates = lstm_gates(p, x_t, h)
+        gates = gates._replace(f=torch.ones_like(gates.f)) if hold_f else gates
+        c = (gates.f * c + gates.i * gates.c_tilde) * kept
+        h = gates.o * tanh(c)
+        rows.append((*gates, c, h))
+    columns = map(torch.cat, zip(*rows, strict=True))
+    return dict(zip(("i", "f", "o", "c̃", "c", "h"), columns, strict=True))

@@ -9,217 +9,180 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, product
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 STORY = Path(__file__).resolve().parent.parent / "data" / "story.toml"
-ENDS = frozenset(".!?…")
-START, PROBE = "sentence", "agreement"
+START, AGREEMENT = "sentence", "agreement"
+_SYMBOL = re.compile("[a-z]").match
+Rules = Mapping[str, Mapping[tuple[str, ...], Fraction]]
 
 
-def expand(data: Mapping) -> dict[str, dict[tuple[str, ...], Fraction]]:
-    """Write the templates of a grammar out as plain rules {symbol: {right side: weight}}.
+def expand(data: Mapping) -> Rules:
+    """Write a grammar like `data/story.toml` (see its head) out: {symbol: {right side: weight}}.
 
-    `data` is a file like `data/story.toml`, whose head explains the notation. A part of a dotted
-    symbol that names a feature (`g`, or `g2` for a second one) takes all its values in turn: the
-    same value everywhere in a rule. The weight of a rule is shared out among the values of the
-    features that stand on its right side only. ASCII words are symbols, all others are tokens.
-
-    Raises ValueError for a rule that uses a symbol nothing defines.
+    Raises ValueError for a symbol without rules and for a line with too few or too many forms.
     """
     rules = defaultdict(Counter)
-    for left, lines in data["rules"].items():
-        for line in lines:
-            weight, *right = line.split()
-            for values, share in _assignments(data["features"], left, right):
-                fill = lambda symbol, v=values: ".".join(v.get(p, p) for p in symbol.split("."))
-                rules[fill(left)][tuple(map(fill, right))] += Fraction(weight) * share
-    for paradigm, sections in data["lexicon"].items():
-        for left, block in sections.items():
-            for weight, slot, form in _cells(data["columns"][paradigm], block):
-                rules[left.replace("*", slot)][(form,)] += Fraction(weight)
-    known = {symbol.split(".")[0] for symbol in rules}
-    parts = {part.split(".")[0] for rights in rules.values() for right in rights for part in right}
-    unknown = sorted(part for part in parts - known if re.match("[a-z]", part))
-    if unknown:
-        raise ValueError(f"В грамматике нет правил для {', '.join(unknown)}: проверьте story.toml.")
-    return _productive(rules)
+    for template, lines in data["rules"].items():
+        for weight, line in (line.split(maxsplit=1) for line in lines):
+            for left, right, share in _instances(data["features"], template, line):
+                rules[left][tuple(right.split())] += Fraction(weight) * share
+    for columns, lists in data["lexicon"].items():
+        slots = data["columns"][columns].split()
+        for left, line in ((key, line) for key in lists for line in lists[key].splitlines()):
+            weight, *forms = line.split()
+            if len(forms) != len(slots):
+                raise ValueError(f"Строка «{line}» в «{left}»: нужно форм {len(slots)}.")
+            for filled, form in zip(slots, forms, strict=True):
+                for slot in filled.split("+"):
+                    rules[left.replace("*", slot)][(form,)] += Fraction(weight)
+    used = {part.split(".")[0] for rights in rules.values() for right in rights for part in right}
+    if missing := set(filter(_SYMBOL, used)) - {left.split(".")[0] for left in rules}:
+        raise ValueError(f"В грамматике сказки нет правил для {', '.join(sorted(missing))}.")
+    return _without_dead_ends(rules)
 
 
-def _assignments(features, left: str, right: Sequence[str]) -> Iterator[tuple[dict, Fraction]]:
-    """All values of the features named in a rule, each with its share of the rule's weight."""
-    names = sorted(
-        {p for s in [left, *right] for p in s.split(".") if p.rstrip("0123456789") in features}
-    )
-    given = set(left.split("."))
-    choices = [features[name.rstrip("0123456789")].items() for name in names]
-    for combination in product(*choices):
-        share = Fraction(1)
-        for name, choice, (_, weight) in zip(names, choices, combination, strict=True):
-            if name not in given:
-                share *= Fraction(weight, sum(w for _, w in choice))
-        yield {name: value for name, (value, _) in zip(names, combination, strict=True)}, share
+def _instances(features: Mapping, left: str, right: str) -> Iterator[tuple[str, str, Fraction]]:
+    """A template with each value of its features; those on the right only share its weight."""
+    for name in re.findall(r"\b[a-z]+\d*\b", f"{left} {right}"):
+        if values := features.get(name.rstrip("0123456789")):
+            for value, weight in values.items():
+                new_left, new_right = (re.sub(rf"\b{name}\b", value, s) for s in (left, right))
+                own = Fraction(1) if new_left != left else Fraction(weight, sum(values.values()))
+                for *rule, share in _instances(features, new_left, new_right):
+                    yield *rule, own * share
+            return
+    yield left, right, Fraction(1)
 
 
-def _cells(columns: str, block: str) -> Iterator[tuple[str, str, str]]:
-    """(weight, slot, form) of a lexicon block: a column may fill several slots, joined by +."""
-    slots = columns.split()
-    for line in block.strip().splitlines():
-        weight, *forms = line.split()
-        if len(forms) != len(slots):
-            raise ValueError(f"В строке «{line}» форм {len(forms)}, а нужно {len(slots)}.")
-        for column, form in zip(slots, forms, strict=True):
-            yield from ((weight, slot, form) for slot in column.split("+"))
+def _without_dead_ends(rules: Rules) -> Rules:
+    """Drop symbols that never end in tokens: combinations of features there are no words for."""
+    ends, size = set(), -1
+    can_end = lambda right: all(part in ends or not _SYMBOL(part) for part in right)
+    while size < len(ends):
+        size = len(ends)
+        ends |= {left for left, rights in rules.items() if any(map(can_end, rights))}
+    return {left: {r: w for r, w in rules[left].items() if can_end(r)} for left in sorted(ends)}
 
 
-def _productive(rules):
-    """Drop what never ends in tokens: combinations of features for which there are no words."""
-    good, size = set(), -1
-    ends = lambda part: part in good or part not in rules and not re.match("[a-z]", part)
-    while len(good) > size:
-        size = len(good)
-        good |= {left for left, rights in rules.items() if any(all(map(ends, r)) for r in rights)}
-    return {
-        left: {right: w for right, w in rights.items() if all(map(ends, right))}
-        for left, rights in rules.items()
-        if left in good
-    }
+def _with_capitals(rules: Rules, starts: Sequence[str]) -> Rules:
+    """Rules reachable from `starts` where a word that begins a sentence or follows « is capital.
 
-
-def _capitalise(rules, starts: Sequence[str]):
-    """Rules reachable from `starts`, where a first word, or one after «, is capitalised.
-
-    `symbol^` derives what `symbol` does with a capital: so neither sampling nor parsing knows
-    about capitals, and a name coinciding with a capitalised noun is summed like any other.
+    `symbol^` derives what `symbol` does, capitalised; so sampling and parsing know no capitals,
+    and a name that looks like a capitalised noun is summed with it like any other coincidence.
     """
-    done, waiting = {}, [f"{start}^" for start in starts]
+    reached, waiting = {}, [f"{start}^" for start in starts if start in rules]
+    capital = lambda part: f"{part}^" if part in rules else part[:1].upper() + part[1:]
     while waiting:
         left = waiting.pop()
-        if left in done or left.removesuffix("^") not in rules:
-            continue
-        done[left] = Counter()
-        for right, weight in rules[left.removesuffix("^")].items():
-            capital = [left.endswith("^"), *(part == "«" for part in right[:-1])]
-            marked = [part + "^" if up else part for part, up in zip(right, capital, strict=True)]
-            waiting += marked
-            tokens = (p if p.removesuffix("^") in rules else _shown(p) for p in marked)
-            done[left][tuple(tokens)] += weight
-    return done
-
-
-def _shown(token: str) -> str:
-    return token[:1].upper() + token[1:-1] if token.endswith("^") else token
+        plain = left.removesuffix("^")
+        if left not in reached and plain in rules:
+            reached[left] = Counter()
+            for right, weight in rules[plain].items():
+                pairs = pairwise(("«" if left != plain else "", *right))
+                marked = [capital(part) if last == "«" else part for last, part in pairs]
+                reached[left][tuple(marked)] += weight
+                waiting += marked
+    return reached
 
 
 class Grammar:
-    """Probabilistic context-free grammar without left recursion and empty rules.
+    """Probabilistic context-free grammar without empty rules and without left recursion."""
 
-    `rules` as `expand` returns them; a symbol without rules is a token. Sentences are derived
-    from "sentence".
-    """
-
-    def __init__(self, rules: Mapping[str, Mapping[tuple[str, ...], Fraction]]):
-        starts = [start for start in (START, PROBE) if start in rules]
-        self.rules, self._draw = {}, {}
-        for left, rights in _capitalise(rules, starts).items():
+    def __init__(self, rules: Rules):
+        self.rules, self._limits, self._tables = {}, {}, {}
+        for left, rights in _with_capitals(rules, (START, AGREEMENT)).items():
             total = sum(rights.values())
-            self.rules[left] = [(float(w / total), right) for right, w in rights.items()]
-            limits = [float(w / total) for w in accumulate(rights.values())]
-            self._draw[left] = limits[:-1], list(rights)
-        self._first, self._fitting = {}, {}
+            self.rules[left] = [(float(weight / total), right) for right, weight in rights.items()]
+            self._limits[left] = [float(w / total) for w in accumulate(rights.values())][:-1]
 
-    def sample(self, symbol: str, dice: random.Random) -> list[str]:
-        """Tokens drawn from `symbol`."""
-        tokens, stack = [], [symbol]
-        while stack:
-            symbol = stack.pop()
-            if symbol in self.rules:
-                stack += self.choose(symbol, dice)[::-1]
-            else:
-                tokens.append(symbol)
-        return tokens
+    def tell(self, num_tokens: int, seed: int) -> list["Sentence"]:
+        """At least `num_tokens` tokens; one seed tells one story on all platforms."""
+        dice, sentences = random.Random(seed), []
+        while num_tokens > 0:
+            sentences.append(Sentence(tuple(self._sample(f"{START}^", dice)), self))
+            num_tokens -= len(sentences[-1].tokens)
+        return sentences
 
-    def choose(self, symbol: str, dice: random.Random) -> tuple[str, ...]:
-        """Right side drawn for `symbol`."""
-        limits, rights = self._draw[symbol]
-        return rights[bisect(limits, dice.random())]
+    def log_prob(self, tokens: Sequence[str]) -> float:
+        """Exact log-probability of a sentence, nats; -inf where it is not grammatical."""
+        prob = self._inside(tokens, lambda prob: prob)
+        return math.log(prob) if prob else -math.inf
 
-    def first(self, symbol: str) -> frozenset[str]:
-        """Tokens with which `symbol` may begin."""
-        if symbol not in self._first:
-            heads = [right[0] for _, right in self.rules.get(symbol, [])]
-            self._first[symbol] = frozenset().union(*map(self.first, heads)) or frozenset({symbol})
-        return self._first[symbol]
+    def count_parses(self, tokens: Sequence[str]) -> int:
+        """Count the derivations of a sentence, whose probabilities `log_prob` sums."""
+        return self._inside(tokens, lambda prob: 1)
 
-    def tokens(self) -> list[str]:
-        """Every token that can occur, sorted."""
+    def is_grammatical(self, tokens: Sequence[str]) -> bool:
+        """Whether the grammar can tell this sentence."""
+        return self.count_parses(tokens) > 0
+
+    def forms(self) -> list[str]:
+        """Every token that can ever be told, sorted."""
         parts = {part for rights in self.rules.values() for _, right in rights for part in right}
         return sorted(parts - self.rules.keys())
 
-    def prob(self, tokens: Sequence[str]) -> float:
-        """Probability of a sentence: the sum over all its derivations (inside algorithm)."""
-        return self._inside(tokens, lambda prob: prob)
+    def _choose(self, symbol, dice):
+        return self.rules[symbol][bisect(self._limits[symbol], dice.random())][1]
 
-    def count_parses(self, tokens: Sequence[str]) -> int:
-        """Count the derivations of a sentence."""
-        return self._inside(tokens, lambda prob: 1)
+    def _sample(self, symbol, dice):
+        if symbol not in self.rules:
+            return [symbol]
+        return [token for part in self._choose(symbol, dice) for token in self._sample(part, dice)]
 
     def _inside(self, tokens, weigh):
-        memo, size, fitting = {}, len(tokens), self._fitting
+        memo, tokens = {}, [*tokens, None]
 
-        def spans(symbol, start):
-            """{end: weight of all derivations of tokens[start:end] from symbol}"""
-            if start == size:
-                return {}
-            if (symbol, start) in memo:
-                return memo[symbol, start]
-            token, found = tokens[start], {}
-            if (symbol, token) not in fitting:
-                rights = self.rules.get(symbol, [])
-                fitting[symbol, token] = [r for r in rights if token in self.first(r[1][0])]
-            for prob, right in fitting[symbol, token]:
-                ends = {start: weigh(prob)}
-                for part in right:
-                    after = {}
-                    for middle, weight in ends.items():
-                        if part in self.rules:
+        def spans(symbol, start):  # {end: total weight of the derivations of tokens[start:end]}
+            if symbol not in self.rules:
+                return {start + 1: 1} if tokens[start] == symbol else {}
+            if (symbol, start) not in memo:
+                found = memo[symbol, start] = defaultdict(int)
+                for prob, right in self._starting(symbol).get(tokens[start], ()):
+                    ends = {start: weigh(prob)}
+                    for part in right:
+                        further = defaultdict(int)
+                        for middle, weight in ends.items():
                             for end, inner in spans(part, middle).items():
-                                after[end] = after.get(end, 0) + weight * inner
-                        elif middle < size and tokens[middle] == part:
-                            after[middle + 1] = after.get(middle + 1, 0) + weight
-                    ends = after
-                for end, weight in ends.items():
-                    found[end] = found.get(end, 0) + weight
-            memo[symbol, start] = found
-            return found
+                                further[end] += weight * inner
+                        ends = further
+                    for end, weight in ends.items():
+                        found[end] += weight
+            return memo[symbol, start]
 
-        return spans(f"{START}^", 0).get(size, 0)
+        return spans(f"{START}^", 0).get(len(tokens) - 1, 0)
+
+    def _starting(self, symbol):  # {token: the rules of the symbol that may begin with it}
+        if symbol not in self._tables:
+            table = self._tables[symbol] = defaultdict(list)
+            for prob, right in self.rules[symbol]:
+                for token in self._starting(right[0]) if right[0] in self.rules else right[:1]:
+                    table[token].append((prob, right))
+        return self._tables[symbol]
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Tokens of a sentence, the last one of . ! ? …, and the grammar that told it."""
+    """Tokens of a sentence, the last of them one of . ! ? …, and the grammar they come from."""
 
     tokens: tuple[str, ...]
     grammar: Grammar = field(repr=False, compare=False)
 
     @property
     def text(self) -> str:
-        """The sentence with spaces as Russian typography has them."""
+        """The sentence with spaces where Russian typography has them."""
         return re.sub(r" (?=[,.!?…:»])|(?<=«) ", "", " ".join(self.tokens))
 
     @property
     def log_prob(self) -> float:
         """Exact log-probability, nats."""
-        return math.log(self.grammar.prob(self.tokens))
+        return self.grammar.log_prob(self.tokens)
 
 
 class Agreement(NamedTuple):
-    """A sentence up to its main verb, the verb as it must be, and the same verb disagreeing.
-
-    `distance` is counted in tokens from the head of the subject to the verb.
-    """
+    """A sentence up to its main verb, the right verb, a wrong one, tokens from head to verb."""
 
     prefix: tuple[str, ...]
     right: str
@@ -227,85 +190,40 @@ class Agreement(NamedTuple):
     distance: int
 
 
-class Storyteller:
-    """Tells fairy-tale sentences, all independent of each other.
+class Storyteller(Grammar):
+    """The fairy tale: sentences of `data/story.toml`, all independent of each other.
 
-    The last token of a sentence is one of . ! ? … outside of «», and no other token is: so no
-    sentence begins another one, and a stream of tokens falls into sentences in one way only. The
-    entropy per token of the stream, below which no model can bring its loss, is therefore exactly
-    E[−log p] / E[length] over sentences; `-sum(s.log_prob) / sum(len(s.tokens))` estimates it.
+    A sentence ends at the first . ! ? … outside of «»: none begins another, and a stream of tokens
+    falls into sentences in one way only. So the entropy per token of the stream, below which no
+    model brings its loss, is exactly E[−log p] / E[length]; what was told estimates it by
+    `-sum(s.log_prob for s in told) / sum(len(s.tokens) for s in told)`.
 
-    `names` are pairs (name, "f" or "m"). Raises ValueError if there are none or for another gender.
+    `names` are pairs (name, "f" or "m"); ValueError for another gender or if there are none.
     """
 
     def __init__(self, names: Sequence[tuple[str, str]]):
         if not names:
             raise ValueError("Сказке нужны имена: передайте хотя бы одну пару (имя, «f» или «m»).")
+        data = tomllib.loads(STORY.read_text(encoding="utf-8"))
+        words = data["lexicon"]["word"]
         for name, gender in names:
             if gender not in ("f", "m"):
-                raise ValueError(f"У имени «{name}» род «{gender}»: укажите «f» или «m».")
-        data = tomllib.loads(STORY.read_text(encoding="utf-8"))
-        for name, gender in names:
-            block = data["lexicon"]["word"].setdefault(f"name.{gender}", "")
-            data["lexicon"]["word"][f"name.{gender}"] = block + f"1 {name[:1].upper()}{name[1:]}\n"
-        self.grammar = Grammar(expand(data))
-        self._same_verb = _verbs(data)
-
-    def tell(self, num_tokens: int, seed: int) -> list[Sentence]:
-        """Sentences with at least `num_tokens` tokens in all; the same seed tells the same story.
-
-        Only `random.Random(seed).random()` is used, which is the same on all platforms.
-        """
-        dice, sentences = random.Random(seed), []
-        while num_tokens > 0:
-            tokens = self.grammar.sample(f"{START}^", dice)
-            sentences.append(Sentence(tuple(tokens), self.grammar))
-            num_tokens -= len(tokens)
-        return sentences
-
-    def log_prob(self, tokens: Sequence[str]) -> float:
-        """Exact log-probability of a sentence, nats; -inf where it is not grammatical."""
-        prob = self.grammar.prob(tokens)
-        return math.log(prob) if prob else -math.inf
-
-    def is_grammatical(self, tokens: Sequence[str]) -> bool:
-        """Whether the grammar can tell this sentence."""
-        return self.grammar.prob(tokens) > 0
-
-    def forms(self) -> list[str]:
-        """Every token that can ever be told, sorted."""
-        return self.grammar.tokens()
+                raise ValueError(f"У имени «{name}» указан род «{gender}», а нужен «f» или «m».")
+            words[f"name.{gender}"] = words.get(f"name.{gender}", "") + f"1 {name.title()}\n"
+        super().__init__(expand(data))
 
     def agreement(self, count: int, seed: int) -> list[Agreement]:
-        """Subjects parted from their verb by a relative clause: Linzen et al. (2016), in Russian.
-
-        With the wrong form the sentence is ungrammatical, with the right one it is not.
-        """
+        """Subjects parted from their verb by a relative clause, as in Linzen et al. (2016)."""
         dice, found = random.Random(seed), []
         while len(found) < count:
-            *subject, verb = self.grammar.choose(f"{PROBE}^", dice)
-            prefix = [t for symbol in subject for t in self.grammar.sample(symbol, dice)]
-            (right,) = self.grammar.sample(verb, dice)
-            wrong = [
-                form
-                for form in self._same_verb[verb, right]
-                if not self.is_grammatical([*prefix, form, "."])
-            ]
+            *subject, verb = self._choose(f"{AGREEMENT}^", dice)
+            prefix = tuple(token for part in subject for token in self._sample(part, dice))
+            (right,) = self._choose(verb, dice)
+            # The lists of all genders stand in the same order, that of the lemmas.
+            place = [form for _, (form,) in self.rules[verb]].index(right)
+            others = (self.rules[verb[:-1] + g][place][1] for g in "mfp")
+            wrong = [form for (form,) in others if not self.is_grammatical([*prefix, form, "."])]
             if wrong:
                 form = wrong[int(dice.random() * len(wrong))]
-                found.append(Agreement(tuple(prefix), right, form, len(prefix)))
+                found.append(Agreement(prefix, right, form, len(prefix)))
         return found
-
-
-def _verbs(data):
-    """{(verb symbol, form): its forms of the same tense in the other genders and numbers}."""
-    others = {}
-    for paradigm in ("verb", "done"):
-        for left, block in data["lexicon"][paradigm].items():
-            for line in block.strip().splitlines():
-                cells = list(_cells(data["columns"][paradigm], line))
-                for _, slot, form in cells:
-                    tense = slot.split(".")[0]
-                    same = [f for _, s, f in cells if s.split(".")[0] == tense and f != form]
-                    others[left.replace("*", slot), form] = sorted(set(same))
-    return others

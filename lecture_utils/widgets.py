@@ -1,12 +1,49 @@
 """Live widgets: thin shells of ipywidgets around pure functions that return a Figure."""
 
+import html
 import threading
 import time
+from collections.abc import Callable
 
 import ipywidgets as w
+from matplotlib.figure import Figure
 
 from lecture_utils import plots
 from lecture_utils.training import History
+
+
+class Live(w.VBox):
+    """Controls over the picture that `draw(**values)` returns, drawn anew at every change.
+
+    A ValueError of `draw` is told in its own words beside the controls, the old picture stays.
+    """
+
+    def __init__(self, draw: Callable[..., Figure], **controls: w.ValueWidget):
+        """`controls` are widgets under the names of the arguments of `draw`."""
+        self.draw, self.controls = draw, controls
+        self.picture, self.message = w.Image(format="png"), w.HTML()
+        self.picture.layout.max_width = "100%"
+        for control in controls.values():
+            control.style.description_width = "initial"
+            control.observe(self.redraw, names="value")
+        self.redraw()
+        super().__init__([w.HBox([*controls.values()]), self.message, self.picture])
+        self.children[0].layout.flex_flow = "row wrap"
+
+    def redraw(self, change=None) -> None:
+        """Draw for the values that the controls have now."""
+        try:
+            figure = self.draw(**{name: c.value for name, c in self.controls.items()})
+        except ValueError as error:
+            self.message.value = f"<b>{html.escape(str(error))}</b>"
+            return
+        self.message.value, self.picture.value = "", plots.png(figure)
+        self.picture.layout.width = f"{figure.get_figwidth() * figure.dpi:.0f}px"
+        self.picture.tooltip = figure.get_label()
+
+    def __repr__(self) -> str:
+        """What a reader without a kernel sees in place of the widget, and a test compares."""
+        return f"Живой рисунок (нужно запустить ячейку). {self.picture.tooltip}"
 
 
 class LossMonitor(w.VBox):

@@ -1,0 +1,226 @@
+"""Experiments too long for a notebook: what is learned across a lag, or with a short window.
+
+`python -m lecture_utils.experiments lags|truncation|gates` remakes data/lags.csv (…) in minutes.
+"""
+
+import csv
+import os
+import sys
+from itertools import product
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
+from tqdm import tqdm
+
+from lecture_utils import cells
+from lecture_utils.batching import StreamBatches
+from lecture_utils.corpora import DATA, story_text
+from lecture_utils.models import LAYERS, LetterModel, WordModel
+from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, temporal_order
+from lecture_utils.training import save_atomically, train
+from lecture_utils.vocabulary import Vocabulary, split_words
+
+SEEDS = range(5)
+NETS = {  # all the nets of the lag experiment: the layer and how it starts
+    "rnn": {"cell": "rnn"},
+    "rnn_orthogonal": {"cell": "rnn", "orthogonal": True},
+    "lstm": {"cell": "lstm"},
+    "lstm_b3": {"cell": "lstm", "forget_bias": 3.0},
+}
+
+
+def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False):
+    """Train 32 units on `tasks.temporal_order`: accuracy on 1,000 fresh sequences, steps taken.
+
+    Batches of 64, Adam 0.003, clip 1; ends as soon as 99 % of the fresh ones are right. Seeded.
+    `forget_bias` (LSTM only) is the sum of torch's two; `orthogonal` is a start of W.
+    """
+    torch.manual_seed(seed)
+    train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
+    symbols = len(TEMPORAL_ORDER_SYMBOLS)
+    net, head = LAYERS[cell](symbols, 32, batch_first=True), nn.Linear(32, 4)
+    if orthogonal:
+        nn.init.orthogonal_(net.weight_hh_l0)
+    if forget_bias is not None:
+        net.bias_ih_l0.data[32:64], net.bias_hh_l0.data[32:64] = forget_bias, 0.0
+    weights = [*net.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=0.003, fused=True)
+    answer = lambda x: head(net(one_hot(x, symbols).float())[0][:, -1])
+    fresh, right = temporal_order(1000, lag, test_set)
+    for step in range(1, steps + 1):
+        x, y = temporal_order(64, lag, train_set)
+        optimizer.zero_grad()
+        cross_entropy(answer(x), y).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        if step % 100 == 0 or step == steps:
+            with torch.no_grad():
+                accuracy = (answer(fresh).argmax(1) == right).float().mean().item()
+            if accuracy >= 0.99:
+                break
+    return accuracy, step
+
+
+def echo(length: int, lag: int, seed: int) -> torch.Tensor:
+    """Symbols 0…7, (length,): at even places 0…3 by chance, at odd places 4 + the one `lag` before.
+
+    ln 4 nats are paid for each even place, so the best possible mean is ½ ln 4. `lag` is odd.
+    """
+    ids = torch.randint(4, (length + lag,), generator=torch.Generator().manual_seed(seed))
+    even = torch.arange(length) % 2 == 0
+    return torch.where(even, ids[lag:], 4 + ids[:length])
+
+
+def truncation_loss(text: str, seq_len: int, carried: bool, seed: int, steps: int = 1000) -> float:
+    """Nats a symbol held out, after training with windows of `seq_len` steps, 256 symbols a batch.
+
+    `text` is "echo" (lag 7, GRU 32) or "story" (words, LSTM 64). The state is carried from
+    window to window or zero at the start of each, in training and in validation alike.
+    """
+    if text == "echo":
+        parts = echo(100_000, 7, seed=0), echo(10_000, 7, seed=1)
+    else:
+        words = split_words(story_text().text)
+        vocabulary, tenth = Vocabulary.build(words, specials=()), len(words) // 10
+        ids = torch.tensor(vocabulary.encode(words))
+        parts = ids[: 8 * tenth], ids[8 * tenth : 9 * tenth]
+    torch.manual_seed(seed)
+    model = LetterModel(8, 32, "gru") if text == "echo" else WordModel(len(vocabulary))
+    batches, valid = (StreamBatches(part, 256 // seq_len, seq_len) for part in parts)
+    batches.carries_state = valid.carries_state = carried
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    options = {"clip": 1.0, "decay": True, "valid": valid, "every": steps, "progress": False}
+    return train(model, batches, optimizer, steps, **options).valid_loss[-1]
+
+
+class OwnLayer(nn.Module):
+    """A cell of `cells` with the manners of torch's layers; its start is drawn as theirs is."""
+
+    def __init__(self, cell, kind, input_size: int, hidden_size: int):
+        super().__init__()
+        self.cell, self.kind = cell, kind
+        weights = cells.init(kind, input_size, hidden_size, torch.default_generator)
+        self.weights = nn.ParameterList(weights)
+
+    def forward(self, x: torch.Tensor) -> tuple:
+        """x (batch, time, input_size) → h (batch, time, hidden_size), last state."""
+        return cells.run(self.cell, self.kind(*self.weights), x)
+
+
+COUNTERS = {  # 560 to 590 weights each, one bias a gate counted
+    "lstm": lambda: nn.LSTM(3, 10, batch_first=True),
+    "peephole": lambda: OwnLayer(cells.peephole, cells.PeepholeWeights, 3, 10),
+    "coupled": lambda: OwnLayer(cells.coupled, cells.CoupledWeights, 3, 12),
+    "gru": lambda: nn.GRU(3, 12, batch_first=True),
+    "tanh": lambda: nn.RNN(3, 22, batch_first=True),
+    "relu": lambda: nn.RNN(3, 22, nonlinearity="relu", batch_first=True),
+}
+
+
+def learn_to_count(cell: str, seed: int, longest: int = 20, steps: int = 1500) -> tuple:
+    """Train one of COUNTERS on aⁿbⁿ, n ≤ longest: the first n ≤ 200 it fails (or 201), net, head.
+
+    Only the certain continuations are asked for (see `tasks.anbn`). All strings in each batch, Adam
+    0.03 with cosine decay, clip 1. After Weiss, Goldberg & Yahav (2018).
+    """
+    torch.manual_seed(seed)
+    net = COUNTERS[cell]()
+    head = nn.Linear(net(torch.zeros(1, 1, 3))[0].shape[2], 3)
+    weights = [*net.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=0.03)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    answer = lambda x: head(net(one_hot(x, 3).float())[0])
+    (x, y, _), certain = anbn(range(1, longest + 1))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        cross_entropy(answer(x)[certain], y[certain]).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        decay.step()
+    (x, y, _), certain = anbn(range(1, 201))
+    with torch.no_grad():
+        right = (answer(x).argmax(2) == y) | ~certain
+    return [*right.all(1).tolist(), False].index(False) + 1, net, head
+
+
+LETTERS = DATA / "letters.pt"
+
+
+def train_letters(path=LETTERS, steps: int = 3000) -> float:
+    """Train an LSTM of 80 cells on the letters of the story, keep its weights: loss held out."""
+    text = story_text().text
+    vocabulary, tenth = Vocabulary.build(text, specials=()), len(text) // 10
+    ids = torch.tensor(vocabulary.encode(text))
+    batches, valid = (
+        StreamBatches(part, 32, 64) for part in (ids[: 8 * tenth], ids[8 * tenth : 9 * tenth])
+    )
+    torch.manual_seed(0)
+    model = LetterModel(len(vocabulary), 80, "lstm")
+    model.rnn.bias_hh_l0.data[80:160] = 1.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    options = {"clip": 1.0, "decay": True, "valid": valid, "every": steps, "progress": False}
+    loss = train(model, batches, optimizer, steps, **options).valid_loss[-1]
+    save_atomically({"symbols": list(vocabulary.tokens), "weights": model.state_dict()}, path)
+    return loss
+
+
+def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:
+    """The network of `train_letters`, without running code from the file."""
+    content = torch.load(path, weights_only=True)
+    model = LetterModel(len(content["symbols"]), 80, "lstm")
+    model.load_state_dict(content["weights"])
+    return model.eval(), Vocabulary(content["symbols"])
+
+
+def gates():
+    """Forget bias b_f: accuracy and steps at lag 30; aⁿbⁿ: the first n that fails; letters.pt."""
+    train_letters()
+    for bias, seed in product((-1, 0, 1, 2, 3), SEEDS):
+        accuracy, steps = learn_order("lstm", 30, seed, steps=2000, forget_bias=float(bias))
+        row = {"experiment": "forget_bias", "net": bias, "seed": seed}
+        yield row | {"accuracy": f"{accuracy:.3f}", "count": steps}
+    for net, seed in product(COUNTERS, SEEDS):
+        row = {"experiment": "counting", "net": net, "seed": seed, "accuracy": ""}
+        yield row | {"count": learn_to_count(net, seed)[0]}
+
+
+def lags():
+    """Each net, lag and seed: what it reaches."""
+    for net, lag, seed in product(NETS, (5, 10, 20, 30, 60), SEEDS):
+        accuracy, steps = learn_order(lag=lag, seed=seed, **NETS[net])
+        yield {"net": net, "lag": lag, "seed": seed, "accuracy": f"{accuracy:.3f}", "steps": steps}
+
+
+def truncation():
+    """Each text, window and seed, the state carried or reset: the loss held out."""
+    windows = product(("echo", "story"), (1, 2, 4, 8, 16, 32), ("carried", "reset"), SEEDS)
+    for text, seq_len, state, seed in windows:
+        loss = truncation_loss(text, seq_len, state == "carried", seed)
+        row = {"text": text, "seq_len": seq_len, "state": state, "seed": seed}
+        yield row | {"loss": f"{loss:.4f}"}
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """The rows of data/`name`.csv, as text."""
+    with open(DATA / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main(arguments: list[str]) -> None:
+    """Compute one table and write it aside, then rename."""
+    tables = {"lags": lags, "truncation": truncation, "gates": gates}
+    if len(arguments) != 1 or arguments[0] not in tables:
+        sys.exit(f"python -m lecture_utils.experiments {{{'|'.join(tables)}}}")
+    torch.set_num_threads(1)  # these nets are too small to gain from more
+    rows = list(tqdm(tables[arguments[0]]()))
+    path = DATA / f"{arguments[0]}.csv"
+    with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(f"{path}.tmp", path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

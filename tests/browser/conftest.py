@@ -1,0 +1,101 @@
+"""A real JupyterLab on loopback and a real Chromium; without them these tests are skipped."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+# The notebook is the current one, and its kernel answers.
+READY = """
+    window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady
+    && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
+"""
+
+
+def find_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab of its own: loopback, token, empty settings; and its folder."""
+    home = tmp_path_factory.mktemp("jupyter")
+    work = tmp_path_factory.mktemp("work")
+    token = secrets.token_hex(16)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = {
+        f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")
+    } | {
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "w"),
+    }
+    news = home / "settings" / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += ["--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
+    command += ["--expose-app-in-browser", f"--ServerApp.root_dir={work}"]
+    environment = os.environ | folders | {"LECTURE_NOVEL": "story"}
+    with open(home / "log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{address}/api?token={token}", timeout=1).close()
+            break
+        except OSError:
+            assert server.poll() is None, (home / "log").read_text()
+            time.sleep(0.1)
+    yield address, token, work
+    server.terminate()
+    server.wait(20)
+
+
+@pytest.fixture
+def open_notebook(browser, lab):
+    """open_notebook(cells) → page of a fresh notebook with these code cells, kernel idle."""
+    address, token, work = lab
+    pages = []
+
+    def open_cells(cells, name):
+        import nbformat
+
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, work / f"{name}.ipynb")
+        page = browser.new_page(viewport={"width": 1280, "height": 1600})
+        pages.append(page)
+        page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}")
+        page.wait_for_selector(
+            '.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000
+        )
+        return page
+
+    yield open_cells
+    for page in pages:
+        page.close()

@@ -1,0 +1,115 @@
+"""Inside the LSTM: interventions on a watched cell, the cell by hand, and the committed results."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lecture_utils import cells, plots, probes
+from lecture_utils.batching import Batch
+from lecture_utils.corpora import story_text
+from lecture_utils.experiments import (
+    COUNTERS,
+    LETTERS,
+    learn_to_count,
+    load_letters,
+    table,
+    train_letters,
+)
+
+
+@pytest.fixture
+def lstm():
+    torch.manual_seed(0)
+    return nn.LSTM(3, 5, batch_first=True)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
+
+
+def test_watching_does_not_change_what_the_layer_computes(lstm, x):
+    seen = probes.watch_lstm(cells.from_torch(lstm)[1], x)
+    torch.testing.assert_close(seen["h"], lstm(x[None])[0][0].detach())
+    assert {name: tuple(part.shape) for name, part in seen.items()} == dict.fromkeys(
+        ["i", "f", "o", "c̃", "c", "h"], (12, 5)
+    )
+
+
+def test_a_wiped_cell_stays_empty_and_the_others_live_on(lstm, x):
+    seen = probes.watch_lstm(cells.from_torch(lstm)[1], x, zero=[2])
+    assert not seen["c"][:, 2].any() and not seen["h"][:, 2].any()
+    assert seen["c"][:, [0, 1, 3, 4]].all()
+
+
+def test_with_the_forget_gate_held_the_memory_is_the_sum_of_what_was_written(lstm, x):
+    seen = probes.watch_lstm(cells.from_torch(lstm)[1], x, hold_f=True)
+    torch.testing.assert_close(seen["c"], (seen["i"] * seen["c̃"]).cumsum(0))
+
+
+def test_a_cell_that_is_not_there_is_named(lstm, x):
+    with pytest.raises(ValueError, match="от 0 до 4"):
+        probes.watch_lstm(cells.from_torch(lstm)[1], x, zero=[5])
+
+
+def curves_of(figure):
+    memory, output = figure.axes[2].lines
+    return memory.get_ydata(), output.get_ydata()
+
+
+def test_by_hand_open_gates_sum_the_candidates_and_show_them_squashed():
+    candidate = np.array([0, 1, 0, 1, -1, 0.5])
+    memory, output = curves_of(plots.lstm_by_hand(1, 1, 1, candidate))
+    np.testing.assert_allclose(memory, candidate.cumsum())
+    np.testing.assert_allclose(output, np.tanh(candidate.cumsum()))
+
+
+def test_by_hand_each_gate_may_move_step_by_step():
+    memory, output = curves_of(plots.lstm_by_hand([1, 0, 1], [1, 0.5, 0], [0, 1, 1], [1, 1, 1]))
+    np.testing.assert_allclose(memory, [1, 0.5, 1])
+    np.testing.assert_allclose(output, [0, np.tanh(0.5), np.tanh(1)])
+
+
+@pytest.mark.parametrize("gate", ["i", "f", "o"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_by_hand_a_gate_out_of_range_is_named(gate, value):
+    with pytest.raises(ValueError, match=f"Вентиль {gate} = "):
+        plots.lstm_by_hand(**{"i": 1, "f": 1, "o": 1, gate: value}, candidate=[1.0])
+
+
+def test_the_counting_cells_have_equally_many_weights():
+    def count(net):
+        doubled = sum(w.numel() for name, w in net.named_parameters() if "bias_ih" in name)
+        return sum(w.numel() for w in net.parameters()) - doubled  # torch has two biases
+
+    counts = [count(make()) for make in COUNTERS.values()]
+    assert min(counts) >= 560 and max(counts) <= 590
+
+
+def test_an_own_layer_follows_the_seed():
+    def start():
+        torch.manual_seed(3)
+        return [w.detach() for w in COUNTERS["peephole"]().parameters()]
+
+    torch.testing.assert_close(start(), start(), rtol=0, atol=0)
+
+
+def test_a_small_part_of_the_committed_results_is_made_again():
+    """One LSTM of `python -m lecture_utils.experiments gates`; another CPU may differ a bit."""
+    rows = [r for r in table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
+    assert abs(learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
+
+
+def test_the_letter_network_is_small_and_its_weights_are_remade_and_read_back(tmp_path):
+    again, short = tmp_path / "letters.pt", 60
+    loss = train_letters(again, steps=short)
+    model, vocabulary = load_letters(again)
+    committed, same_vocabulary = load_letters()
+    assert LETTERS.stat().st_size <= 300_000
+    assert vocabulary.tokens == same_vocabulary.tokens
+    assert loss < 3.4  # nats a letter; ln 69 = 4.2 before any training
+
+    ids = torch.tensor([vocabulary.encode(story_text().text[-2000:])])
+    price = [net.nats(Batch(ids[:, :-1], ids[:, 1:], None))[0].mean() for net in (model, committed)]
+    assert price[1] < 0.95 < price[0]
