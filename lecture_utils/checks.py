@@ -1,8 +1,31 @@
-"""Checks of the exercises: run the student's function, say «Верно» or what differs."""
+"""Checks: is everything installed, and of the exercises («Верно» or what differs)."""
 
+import re
 from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
 
 import torch
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
+
+
+def installation(requirements: Path = REQUIREMENTS) -> None:
+    """Say whether every package of requirements.txt is there in the version tested."""
+    pins = re.findall(r"^([\w-]+)==([\w.]+)", requirements.read_text("utf-8"), re.MULTILINE)
+    other = []
+    for name, version in pins:
+        try:
+            found = metadata.version(name).split("+")[0]  # torch says 2.13.0+cpu
+        except metadata.PackageNotFoundError:
+            found = "никакая"
+        if found != version:
+            other.append(f"{name}: нужна версия {version}, а установлена {found}")
+    if other:
+        print(*other, sep="\n")
+        print("Выполните в папке курса: pip install -r requirements.txt — и перезапустите ядро.")
+    else:
+        print("Всё на месте: пакеты тех версий, с которыми курс проверен.")
 
 
 def _compare(function: Callable, reference: Callable, cases: list[tuple]) -> None:

@@ -133,6 +133,17 @@ def test_the_notebook_leads_to_the_contents_and_its_sections_back_to_the_list(pa
     assert sections == listed
 
 
+def test_the_contents_list_every_section_of_every_notebook():
+    contents = (FOLDER / "00_contents.ipynb").read_text("utf-8")
+    for path in NOTEBOOKS[1:]:
+        cells = text_cells(nbformat.read(path, as_version=4))
+        sections = re.findall(
+            r'<a id="(.+?)"></a>\n## (?:\d+\. )?(.+)', "\n".join(c.source for c in cells)
+        )
+        for anchor, heading in sections:
+            assert f"[{heading}]({path.name}#{anchor})" in contents
+
+
 # Running
 
 
