@@ -262,8 +262,9 @@ def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) ->
         axes.set(xlabel="шаг t", title=title)
     handles = {h.get_label(): h for axes in boxes for h in axes.lines}
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=4)
+    size = lambda norm: f"{norm:.0e}" if norm else "ровно 0"
     ends = "; ".join(
-        f"{title}: на шаге 0 от {norms[:, 0].min():.0e} до {norms[:, 0].max():.0e}"
+        f"{title}: на шаге 0 от {size(norms[:, 0].min())} до {size(norms[:, 0].max())}"
         for title, (norms, _) in panels.items()
     )
     figure.set_label(f"Норма градиента ∂L/∂s_t по шагам, на последнем шаге 1. {ends}.")
@@ -302,6 +303,8 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     for (name, path), (style, mark, color) in zip(shown.items(), looks, strict=False):
         axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
         axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
+    for path in [*shown.values()][:1]:
+        axes.text(*path[0], "  старт", color=PALETTE["ink"], va="top", zorder=5)
     axes.view_init(40, 30)
     axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
     axes.set(
