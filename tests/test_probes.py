@@ -138,6 +138,14 @@ def test_the_bound_is_never_exceeded(f, radius, orthogonal, seed, steps, bias):
     assert (norms[0] <= bound ** np.arange(steps, -1, -1) * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize("f, slope", [("линейная", 1), ("σ", 0.25), ("tanh", 1), ("ReLU", 1)])
+def test_the_bound_is_the_steepest_slope_times_the_largest_singular_value(f, slope):
+    weights = [probes.random_rnn(0.9, seed) for seed in range(3)]
+    _, (_, bound) = probes.rnn_panel(f, weights, 1)[1].items()
+    largest = [np.linalg.svd(p.W)[1][0] for p in weights]
+    assert bound == pytest.approx(slope * max(largest))
+
+
 @pytest.mark.parametrize("radius", [0.8, 1.0, 1.2])
 def test_a_linear_net_tends_to_the_spectral_radius(radius):
     norms, _ = probes.rnn_panel("линейная", [probes.random_rnn(radius, s) for s in range(3)], 200)
@@ -191,8 +199,9 @@ def step_lengths(path):
     return np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1)
 
 
-def test_clipping_shortens_to_the_threshold_exactly_and_keeps_the_direction():
-    rate, clip = 0.03, 1.0
+@pytest.mark.parametrize("clip", [0.08, 1.0])
+def test_clipping_shortens_to_the_threshold_exactly_and_keeps_the_direction(clip):
+    rate = 0.03
     path = probes.descend((4.8, -2.0), rate, clip)
     norms = path[:-1, 3]  # before clipping
     assert (norms > clip).any() and (norms < clip).any()
@@ -248,10 +257,10 @@ def surface():
 
 
 def test_a_path_that_leaves_the_surface_ends_at_its_edge_and_says_so(surface):
-    path = np.array([[4.8, -2.0, 0.1], [4.8, -1.2, 0.2], [4.8, 6.8, 0.09], [4.8, 7.0, 0.09]])
+    path = np.array([[4.8, -2.0, 0.1], [4.8, -1.2, 0.2], [8.8, 6.8, 0.09], [4.8, -1.2, 0.09]])
     figure = plots.cliff(surface, {"без отсечения": path})
     x, y, z = figure.axes[0].lines[-2].get_data_3d()
-    np.testing.assert_allclose([x, y, z], [[4.8] * 3, [-2, -1.2, -0.2], [0.1, 0.2, 0.09]])
+    np.testing.assert_allclose([x, y, z], [[4.8, 4.8, 5.3], [-2, -1.2, -0.2], [0.1, 0.2, 0.09]])
     assert "без отсечения: улетел за край, потери в конце 0.090" in figure.get_label()
 
 
