@@ -304,7 +304,8 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
         axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
         axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
     for path in [*shown.values()][:1]:
-        axes.text(*path[0], "  старт", color=PALETTE["ink"], va="top", zorder=5)
+        look = {"color": PALETTE["ink"], "ha": "center", "va": "top", "linespacing": 0.6}
+        axes.text(*path[0], "\nстарт", zorder=5, **look)
     axes.view_init(40, 30)
     axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
     axes.set(
