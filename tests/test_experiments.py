@@ -4,9 +4,19 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from lecture_utils import experiments
 from lecture_utils.experiments import echo, learn_order, table, truncation_loss
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the tables were made: nets so small only lose by a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_the_echo_repeats_what_stood_so_many_places_before():
