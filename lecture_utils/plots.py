@@ -245,7 +245,7 @@ def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) ->
     `panels` are `title: (norms, rates)`: norms (nets, T + 1), and for each line to compare with its
     name and its factor a step. A norm of exactly 0 has no logarithm: there the line ends with a ✕.
     """
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(min(11, 4 + 4 * len(panels)), 4), layout="constrained")
     every = np.concatenate([norms[norms > 0] for norms, _ in panels.values()])
     limits = min(every.min() / 10, 1e-4), max(every.max() * 1e3, 1e4)
     boxes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -262,8 +262,9 @@ def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) ->
         axes.set(xlabel="шаг t", title=title)
     handles = {h.get_label(): h for axes in boxes for h in axes.lines}
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=4)
+    size = lambda norm: f"{norm:.0e}" if norm else "ровно 0"
     ends = "; ".join(
-        f"{title}: на шаге 0 от {norms[:, 0].min():.0e} до {norms[:, 0].max():.0e}"
+        f"{title}: на шаге 0 от {size(norms[:, 0].min())} до {size(norms[:, 0].max())}"
         for title, (norms, _) in panels.items()
     )
     figure.set_label(f"Норма градиента ∂L/∂s_t по шагам, на последнем шаге 1. {ends}.")
@@ -271,7 +272,24 @@ def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) ->
 
 
 def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
-    """A loss surface (3, n, m) of w, b, L with up to two paths of steps, each (steps, 3)."""
+    """A loss surface (3, n, m) of w, b, L with up to two paths of steps, each (steps, 3).
+
+    A path that leaves the surface ends at its edge. Raises ValueError if one starts outside.
+    """
+    low, high = surface[:2].min((1, 2)), surface[:2].max((1, 2))
+    shown = {}
+    for name, path in paths.items():
+        is_inside = ((low <= path[:, :2]) & (path[:, :2] <= high)).all(1)
+        if not is_inside[0]:
+            ranges = f"w от {low[0]:.1f} до {high[0]:.1f}, b от {low[1]:.1f} до {high[1]:.1f}"
+            raise ValueError(f"Старт {path[0, :2].tolist()} вне рисунка: нужны {ranges}.")
+        if not is_inside.all():
+            name, k = f"{name}: улетел за край", is_inside.argmin()
+            before, step = path[k - 1, :2], path[k, :2] - path[k - 1, :2]
+            edges = np.where(step > 0, high, low) - before
+            share = min(e / d for e, d in zip(edges, step, strict=True) if d)
+            path = [*path[:k], [*before + share * step, path[k, 2]]]
+        shown[name] = np.array(path)
     figure = Figure(figsize=(9, 5), layout="none")
     axes = figure.add_axes((0, 0, 1, 1), projection="3d", computed_zorder=False)
     w, b, loss = surface
@@ -282,9 +300,12 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     for k in range(0, len(w), len(w) // 10):
         axes.plot(w[k], b[k], loss[k], color=PALETTE["ink"], linewidth=0.5, alpha=0.35, zorder=2)
     looks = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]
-    for (name, path), (style, mark, color) in zip(paths.items(), looks, strict=False):
+    for (name, path), (style, mark, color) in zip(shown.items(), looks, strict=False):
         axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
         axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
+    for path in [*shown.values()][:1]:
+        look = {"color": PALETTE["ink"], "ha": "center", "va": "top", "linespacing": 0.6}
+        axes.text(*path[0], "\nстарт", zorder=5, **look)
     axes.view_init(40, 30)
     axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
     axes.set(
@@ -292,7 +313,7 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     )
     axes.grid(False)
     figure.legend(loc="upper right")
-    ends = "; ".join(f"{name}: потери в конце {path[-1, 2]:.3f}" for name, path in paths.items())
+    ends = "; ".join(f"{name}, потери в конце {path[-1, 2]:.3f}" for name, path in shown.items())
     figure.set_label(f"Потери над плоскостью (w, b): пологая долина упирается в обрыв. {ends}.")
     return figure
 

@@ -32,12 +32,12 @@ def spectral_radius(matrix) -> np.ndarray:
 
 
 def random_rnn(radius: float, seed: int, orthogonal: bool = False) -> RNNWeights:
-    """32 units, 4 weak inputs, b = 0, float64; W has the given spectral radius (> 0).
+    """32 units, 4 weak inputs, b = 0, float64; W has the given spectral radius (0 < radius ≤ 10).
 
     W is Gaussian, or orthogonal: then all its singular values equal `radius` too.
     """
-    if not radius > 0:
-        raise ValueError(f"Аргумент radius = {radius}: спектральный радиус должен быть больше 0.")
+    if not 0 < radius <= 10:
+        raise ValueError(f"Спектральный радиус ρ = {radius}: нужно число больше 0, не больше 10.")
     generator = torch.Generator().manual_seed(seed)
     W, U = torch.randn(32, 36, generator=generator, dtype=torch.float64).split([32, 4], 1)
     W = torch.linalg.qr(W).Q if orthogonal else W
@@ -66,10 +66,10 @@ def thermometer(cell, weights: list, steps: int) -> tuple[np.ndarray, np.ndarray
     """‖∂L/∂s_t‖ (nets, steps + 1) and ρ(∂s_t/∂s_{t−1}) (nets, steps) of several nets.
 
     Each reads `steps` inputs of its own from N(0, 1); its ∂L/∂s_T is a random vector of length 1.
-    Raises ValueError if steps < 1.
+    Raises ValueError unless 1 ≤ steps ≤ 200: further back numbers overflow.
     """
-    if steps < 1:
-        raise ValueError(f"Аргумент steps = {steps}: градиенту нужен хотя бы один шаг назад.")
+    if not 1 <= steps <= 200:
+        raise ValueError(f"Число шагов T = {steps}: градиент можно послать назад на 1–200 шагов.")
     norms, radii = [], []
     for seed, p in enumerate(weights):
         random = np.random.default_rng(seed)
@@ -128,8 +128,11 @@ def cliff_surface(n: int = 45) -> np.ndarray:
 def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.ndarray:
     """w, b, L and ‖∂L/∂(w, b)‖ before each step of gradient descent and at its end: (steps + 1, 4).
 
-    The gradient is shortened to the norm `clip` if it is longer. ValueError if `clip` ≤ 0.
+    The gradient is shortened to the norm `clip` if it is longer. ValueError unless 0 < rate ≤ 1
+    and clip > 0.
     """
+    if not 0 < rate <= 1:
+        raise ValueError(f"Шаг спуска rate = {rate}: нужно число больше 0, не больше 1.")
     if not clip > 0:
         raise ValueError(f"Порог clip = {clip}: норма отсечённого градиента должна быть больше 0.")
     place, path = np.array(start, float), []

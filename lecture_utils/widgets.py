@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 import ipywidgets as w
+import numpy as np
 from matplotlib.figure import Figure
 
-from lecture_utils import plots
+from lecture_utils import plots, probes
 from lecture_utils.training import History
 
 
@@ -80,3 +81,38 @@ class LossMonitor(w.VBox):
     def _stop(self, button) -> None:
         self._asked.set()
         button.disabled, button.description = True, "Останавливаю…"
+
+
+def thermometer() -> Live:
+    """Gradients in five plain RNNs: move the spectral radius, f, the start of W, the length T."""
+
+    def draw(rho, f, start, T):
+        weights = [probes.random_rnn(rho, seed, start == "ортогональная") for seed in range(5)]
+        return plots.thermometer({f"{f}, ρ = {rho:.2f}": probes.rnn_panel(f, weights, T)})
+
+    return Live(
+        draw,
+        rho=w.FloatSlider(1.1, min=0.5, max=1.5, step=0.05, description="ρ"),
+        f=w.Dropdown(options=list(probes.FUNCTIONS), value="tanh", description="f"),
+        start=w.Dropdown(options=["случайная", "ортогональная"], description="W"),
+        T=w.IntSlider(50, min=5, max=100, description="T"),
+    )
+
+
+def cliff() -> Live:
+    """Descent towards the cliff, with and without clipping: move start, rate, threshold."""
+    surface = probes.cliff_surface()
+
+    def draw(start_w, start_b, rate, clip):
+        limits = {"без отсечения": np.inf, f"с отсечением до {clip:g}": clip}
+        start = start_w, start_b
+        paths = {name: probes.descend(start, rate, c)[:, :3] for name, c in limits.items()}
+        return plots.cliff(surface, paths)
+
+    return Live(
+        draw,
+        start_w=w.FloatSlider(4.8, min=4, max=5.6, step=0.1, description="старт w"),
+        start_b=w.FloatSlider(-2, min=-3, max=-0.5, step=0.1, description="старт b"),
+        rate=w.FloatLogSlider(0.03, min=-3, max=-1, step=0.1, description="шаг η"),
+        clip=w.FloatLogSlider(1, min=-1, max=2, step=0.1, description="порог"),
+    )

@@ -1,0 +1,78 @@
+"""The long experiments: their tables are whole, a small part of each is made again."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from lecture_utils import experiments
+from lecture_utils.experiments import echo, learn_order, table, truncation_loss
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the tables were made: nets so small only lose by a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_echo_repeats_what_stood_so_many_places_before():
+    ids = echo(1000, lag=7, seed=0)
+    assert len(ids) == 1000 and set(ids[::2].tolist()) == {0, 1, 2, 3}
+    odd = np.arange(7, 1000, 2)
+    assert (ids[odd] == ids[odd - 7] + 4).all()
+
+
+def test_the_echo_follows_its_seed_and_each_digit_is_as_frequent():
+    assert (echo(500, 7, seed=1) == echo(500, 7, seed=1)).all()
+    assert (echo(500, 7, seed=1) != echo(500, 7, seed=2)).any()
+    counts = np.bincount(echo(8000, 7, seed=0))
+    assert (np.abs(counts - 1000) < 120).all()  # about four standard deviations
+
+
+def test_the_table_of_lags_is_whole():
+    keys = [(row["net"], int(row["lag"]), int(row["seed"])) for row in table("lags")]
+    assert keys == list(product(experiments.NETS, (5, 10, 20, 30, 60), range(5)))
+
+
+def test_the_table_of_windows_is_whole():
+    rows = table("truncation")
+    keys = [(r["text"], int(r["seq_len"]), r["state"], int(r["seed"])) for r in rows]
+    windows, states = (1, 2, 4, 8, 16, 32), ("carried", "reset")
+    assert keys == list(product(("echo", "story"), windows, states, range(5)))
+
+
+@pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
+def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
+    """Another CPU may need a hundred steps more or less."""
+    accuracy, steps = learn_order(lag=lag, seed=seed, **experiments.NETS[net])
+    (row,) = (
+        r for r in table("lags") if (r["net"], r["lag"], r["seed"]) == (net, str(lag), str(seed))
+    )
+    assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
+    assert steps == pytest.approx(int(row["steps"]), abs=100)
+
+
+def test_before_any_learning_the_order_is_a_guess():
+    accuracy, steps = learn_order("rnn", lag=30, seed=0, steps=1)
+    assert 0.2 < accuracy < 0.3 and steps == 1
+
+
+@pytest.mark.parametrize("state", ["carried", "reset"])
+def test_a_small_part_of_the_windows_is_made_again(state):
+    """The echo in windows of 16; another CPU may end a little elsewhere."""
+    (row,) = (
+        r
+        for r in table("truncation")
+        if (r["text"], r["seq_len"], r["state"], r["seed"]) == ("echo", "16", state, "0")
+    )
+    loss = truncation_loss("echo", 16, state == "carried", 0)
+    assert loss == pytest.approx(float(row["loss"]), abs=0.02)
+
+
+def test_an_unknown_table_is_refused_with_the_names_of_those_there_are():
+    with pytest.raises(SystemExit, match=r"lags\|truncation\|gates"):
+        experiments.main(["everything"])
