@@ -308,11 +308,11 @@ def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
 
     Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
     """
-    steps = len(candidate)
-    gates = {name: np.broadcast_to(gate, steps) for name, gate in {"i": i, "f": f, "o": o}.items()}
-    for name, gate in gates.items():
-        if not ((gate >= 0) & (gate <= 1)).all():
-            raise ValueError(f"Вентиль {name} = {gate.tolist()}: он бывает открыт от 0 до 1.")
+    steps, gates = len(candidate), {}
+    for name, gate in {"i": i, "f": f, "o": o}.items():
+        gates[name] = np.broadcast_to(gate, steps)
+        if not ((gates[name] >= 0) & (gates[name] <= 1)).all():
+            raise ValueError(f"Вентиль {name} = {gate}: он бывает открыт от 0 до 1.")
     c = [0.0]
     for t in range(steps):
         c.append(gates["f"][t] * c[t] + gates["i"][t] * candidate[t])
