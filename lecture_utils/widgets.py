@@ -1,5 +1,6 @@
 """Live widgets: thin shells of ipywidgets around pure functions that return a Figure."""
 
+import base64
 import html
 import threading
 import time
@@ -23,8 +24,7 @@ class Live(w.VBox):
     def __init__(self, draw: Callable[..., Figure], **controls: w.ValueWidget):
         """`controls` are widgets under the names of the arguments of `draw`."""
         self.draw, self.controls = draw, controls
-        self.picture, self.message = w.Image(format="png"), w.HTML()
-        self.picture.layout.max_width = "100%"
+        self.picture, self.message = w.HTML(), w.HTML()  # w.Image has no alternative text
         for control in controls.values():
             control.style.description_width = "initial"
             control.observe(self.redraw, names="value")
@@ -39,13 +39,15 @@ class Live(w.VBox):
         except ValueError as error:
             self.message.value = f"<b>{html.escape(str(error))}</b>"
             return
-        self.message.value, self.picture.value = "", plots.png(figure)
-        self.picture.layout.width = f"{figure.get_figwidth() * figure.dpi:.0f}px"
-        self.picture.tooltip = figure.get_label()
+        self.alt, width = figure.get_label(), f"{figure.get_figwidth() * figure.dpi:.0f}px"
+        source = f"data:image/png;base64,{base64.b64encode(plots.png(figure)).decode()}"
+        look = f'decoding="sync" style="width: {width}; max-width: 100%"'
+        self.message.value = ""
+        self.picture.value = f'<img src="{source}" alt="{html.escape(self.alt)}" {look}>'
 
     def __repr__(self) -> str:
         """What a reader without a kernel sees in place of the widget, and a test compares."""
-        return f"Живой рисунок (нужно запустить ячейку). {self.picture.tooltip}"
+        return f"Живой рисунок (нужно запустить ячейку). {self.alt}"
 
 
 def unrolled() -> Live:

@@ -1,5 +1,6 @@
 """Live widgets: every control moves the picture, bad values are told and change nothing."""
 
+import html
 import re
 
 import ipywidgets as w
@@ -113,7 +114,7 @@ def test_a_reader_without_a_kernel_is_told_what_the_widget_shows(live, request):
     again = MAKERS[request.node.callspec.params["live"]]()
     assert repr(live) == repr(again)  # nbval compares it
     assert repr(live).startswith("Живой рисунок") and "0x" not in repr(live)
-    assert live.picture.tooltip in repr(live)
+    assert live.alt in repr(live) and live.alt in html.unescape(live.picture.value)
 
 
 @every_widget

@@ -15,6 +15,7 @@ import pytest
 READY = """
     window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady
     && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
+    && jupyterapp.shell.currentWidget.sessionContext.session.kernel.connectionStatus === "connected"
 """
 
 
@@ -98,9 +99,7 @@ def open_notebook(browser, lab):
         page = browser.new_page(viewport={"width": 1280, "height": 1600})
         pages.append(page)
         page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}")
-        page.wait_for_selector(
-            '.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000
-        )
+        page.wait_for_function(READY, timeout=60_000)
         return page
 
     yield open_cells
