@@ -30,7 +30,7 @@ class Live(w.VBox):
             control.observe(self.redraw, names="value")
         self.redraw()
         super().__init__([w.HBox([*controls.values()]), self.message, self.picture])
-        self.children[0].layout.flex_flow = "row wrap"
+        self.children[0].layout.flex_flow, self.children[0].layout.grid_gap = "row wrap", "0 2em"
 
     def redraw(self, change=None) -> None:
         """Draw for the values that the controls have now."""
@@ -67,7 +67,10 @@ TRAINS = {  # pulses up (+) and down (−), step by step
 
 def lstm_by_hand() -> Live:
     """One LSTM cell: three gates to move and the train of pulses that comes in."""
-    gates = {gate: w.FloatSlider(1, min=0, max=1, step=0.05, description=gate) for gate in "ifo"}
+    gates = {
+        gate: w.FloatSlider(1, min=0, max=1, step=0.05, description=f"{name} {gate}")
+        for gate, name in {"i": "запись", "f": "забывание", "o": "показ"}.items()
+    }
     trains = {
         name: tuple({"+": 1, "−": -1}.get(sign, 0) for sign in train)
         for name, train in TRAINS.items()
@@ -78,7 +81,7 @@ def lstm_by_hand() -> Live:
 
 def forgetting() -> Live:
     """What is left of the memory after k steps, for one bias b_f of the forget gate."""
-    b_f = w.FloatSlider(1, min=-1, max=3, step=0.1, description="b_f")
+    b_f = w.FloatSlider(1, min=-1, max=3, step=0.1, description="смещение b_f")
     return Live(lambda b_f: plots.forgetting(b_f), b_f=b_f)
 
 
@@ -116,7 +119,7 @@ def letters_watched(model, vocabulary, text: str) -> Live:
         part=w.Dropdown(options=PARTS, description="что показать"),
         cell=w.IntSlider(0, 0, model.rnn.hidden_size - 1, description="ячейка"),
         change=w.Dropdown(options=CHANGES, description="вмешательство"),
-        text=w.Text(text, description="текст", continuous_update=False),
+        text=w.Text(text, description="текст", continuous_update=False, layout={"width": "46em"}),
     )
 
 
