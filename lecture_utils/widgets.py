@@ -52,7 +52,7 @@ class Live(w.VBox):
 
 def unrolled() -> Live:
     """The node unrolled to T steps, the way back of the gradient shown or not."""
-    T, backward = w.IntSlider(3, 1, 10, description="шагов T"), w.Checkbox(False)
+    T, backward = w.IntSlider(3, 1, 8, description="шагов T"), w.Checkbox(False)
     backward.description = "показать градиент"
     return Live(diagrams.unrolled, T=T, backward=backward)
 
