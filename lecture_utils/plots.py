@@ -112,12 +112,18 @@ def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1, title: s
 
 
 def distributions(rules: Mapping[str, Sequence[float]], symbols: Sequence[str]) -> Figure:
-    """Probabilities of the same symbols under several rules, one panel a rule."""
-    figure = Figure(figsize=(10, 3), layout="constrained")
+    """Probabilities of the same symbols under several rules, one panel a rule.
+
+    The first is what the rules change: its outline is drawn in every panel.
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = figure.subplots(1, len(rules), sharey=True, squeeze=False)[0]
+    places, first = np.arange(len(symbols)), next(iter(rules.values()))
+    words = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
     for axes, (name, probs) in zip(panels, rules.items(), strict=True):
-        axes.bar(range(len(symbols)), probs, color=OUTPUT)
-        axes.set_xticks(range(len(symbols)), symbols, rotation=60 if len(symbols[0]) > 1 else 0)
+        axes.bar(places, probs, color=OUTPUT)
+        axes.stairs(first, np.arange(len(symbols) + 1) - 0.5, color=PALETTE["ink"], linestyle=":")
+        axes.set_xticks(places, symbols, **(words if max(map(len, symbols)) > 1 else {}))
         axes.set_title(name, fontsize="medium")
     panels[0].set_ylabel("вероятность")
     best = "; ".join(
@@ -323,11 +329,11 @@ def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
 
     Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
     """
-    steps = len(candidate)
-    gates = {name: np.broadcast_to(gate, steps) for name, gate in {"i": i, "f": f, "o": o}.items()}
-    for name, gate in gates.items():
-        if not ((gate >= 0) & (gate <= 1)).all():
-            raise ValueError(f"Вентиль {name} = {gate.tolist()}: он бывает открыт от 0 до 1.")
+    steps, gates = len(candidate), {}
+    for name, gate in {"i": i, "f": f, "o": o}.items():
+        gates[name] = np.broadcast_to(gate, steps)
+        if not ((gates[name] >= 0) & (gates[name] <= 1)).all():
+            raise ValueError(f"Вентиль {name} = {gate}: он бывает открыт от 0 до 1.")
     c = [0.0]
     for t in range(steps):
         c.append(gates["f"][t] * c[t] + gates["i"][t] * candidate[t])
@@ -344,10 +350,70 @@ def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
     strip.grid(False)
     low.step(t, c, where="mid", color=PALETTE["state"], linewidth=3, label="память $c_t$")
     low.plot(t, gates["o"] * np.tanh(c), "o--", color=PALETTE["output"], label="выход $h_t$")
-    low.set(xlabel="шаг t", ylim=(min(-0.2, c.min()) - 0.1, max(1, c.max()) + 0.1))
+    down, up = np.clip(candidate, None, 0).sum(), np.clip(candidate, 0, None).sum()
+    low.set(xlabel="шаг t", ylim=(min(-0.2, down) - 0.1, max(1, up) + 0.1))
     figure.legend(loc="outside upper right", ncols=2)
     figure.set_label(
         f"Ячейка с вентилями вручную, {steps} шагов: сверху импульсы кандидата, ниже вентили "
         f"(светлый открыт), внизу память от {c.min():.2f} до {c.max():.2f} и выход."
+    )
+    return figure
+
+
+def forgetting(*biases: float) -> Figure:
+    """What a gate f = σ(b_f) leaves of a memory after k = 0…60 steps, with its half-life marked.
+
+    Raises ValueError for a bias out of −5…4: its half-life would not be seen.
+    """
+    for b_f in biases:
+        if not -5 <= b_f <= 4:
+            raise ValueError(f"Смещение b_f = {b_f}: на рисунок помещаются значения от −5 до 4.")
+    k, f = np.arange(61), 1 / (1 + np.exp(-np.array(biases)))
+    halves = np.log(0.5) / np.log(f)
+    lines = {
+        f"$b_f = {b_f:g}$: f = {gate:.2f}, половина через {half:.1f} шага": (k, gate**k)
+        for b_f, gate, half in zip(biases, f, halves, strict=True)
+    }
+    figure = curves(lines, x_label="шагов прошло, k", y_label="осталось памяти")
+    axes = figure.axes[0]
+    axes.axhline(0.5, color=GREY, linewidth=1)
+    for line, half in zip(axes.lines[: len(lines)], halves, strict=True):
+        axes.plot([half, half], [0.5, 0], "o:", color=line.get_color(), markevery=[0], markersize=9)
+    axes.legend()
+    return figure
+
+
+def intervention(
+    text: str, values: tuple[np.ndarray, np.ndarray], nats: tuple[np.ndarray, np.ndarray], *, name
+) -> Figure:
+    """A value called `name` over each letter of a text, below it what the letter costs, in nats.
+
+    `values` and `nats` are pairs: of the net left alone (a line) and of the net changed (bars).
+    """
+    figure = Figure(figsize=(11, 4.8), layout="none")  # the parts of this picture never move: fast
+    frame = {"left": 0.07, "right": 0.99, "top": 0.91, "bottom": 0.08, "hspace": 0.3}
+    panels = figure.subplots(2, 1, sharex=True, gridspec_kw=frame)
+    rows = (values, PALETTE["state"], name), (nats, PALETTE["output"], "цена буквы, наты")
+    for axes, ((plain, changed), color, label) in zip(panels, rows, strict=True):
+        axes.stairs(changed, color=color, fill=True, alpha=0.6, label="с вмешательством")
+        axes.stairs(plain, color=PALETTE["ink"], linewidth=1.5, label="без него")
+        axes.set(ylabel=label, xlim=(0, len(text)), xticks=[])
+    for place, letter in enumerate(text, start=1):
+        axes.annotate(
+            letter,
+            (place - 0.5, 0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=12,
+        )
+    before, after = (np.nanmean(part) for part in nats)
+    axes.set_title(f"в среднем {before:.2f} → {after:.2f} ната на букву", fontsize="medium")
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    figure.set_label(
+        f"Над буквами «{text}»: {name} без вмешательства и с ним; внизу цена каждой буквы, "
+        f"в среднем {before:.2f} ната без вмешательства и {after:.2f} с ним."
     )
     return figure

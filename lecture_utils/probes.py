@@ -5,10 +5,12 @@ from functools import partial
 import numpy as np
 import torch
 from torch.func import jacrev, vmap
+from torch.nn.functional import one_hot
 
 from lecture_utils.cells import (
     LSTMWeights,
     RNNWeights,
+    from_torch,
     lstm_gates,
     relu,
     rnn,
@@ -168,3 +170,16 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
         rows.append((*gates, c, h))
     columns = map(torch.cat, zip(*rows, strict=True))
     return dict(zip(("i", "f", "o", "c̃", "c", "h"), columns, strict=True))
+
+
+@torch.no_grad()
+def watch_letters(model, vocabulary, text: str, **intervention) -> tuple[dict, torch.Tensor]:
+    """What `watch_lstm` sees of a `LetterModel` over a text, and the nats each letter costs.
+
+    The first letter has no price: it is nan. Raises ValueError naming the letters not known.
+    """
+    ids = torch.tensor(vocabulary.encode(text))
+    x = one_hot(ids, len(vocabulary)).float()  # (time, letters)
+    seen = watch_lstm(from_torch(model.rnn)[1], x, **intervention)
+    log_p = model.log_probs(seen["h"][:-1]).gather(1, ids[1:, None])[:, 0]
+    return seen, torch.cat([log_p.new_full((1,), torch.nan), -log_p])

@@ -79,18 +79,17 @@ class Vocabulary:
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Numbers of the tokens; unknown ones become ⟨unk⟩ where the vocabulary has it.
 
-        Raises ValueError naming the first unknown token where it has not.
+        Raises ValueError naming all unknown tokens where it has not.
         """
-        unk = self.index.get(UNK)
-        ids = []
-        for token in tokens:
-            number = self.find(token)
-            number = unk if number is None else number
-            if number is None:
-                known = "".join(sorted(t for t in self.tokens if len(t) == 1))
-                raise ValueError(f"Сеть не знает символа «{token}»: её алфавит — «{known}».")
-            ids.append(number)
-        return ids
+        tokens = list(tokens)
+        found = {token: self.find(token) for token in tokens}
+        unknown = [token for token, number in found.items() if number is None]
+        if unknown and UNK not in self:
+            named = ", ".join(f"«{token}»" for token in unknown)
+            known = "".join(sorted(t for t in self.tokens if len(t) == 1)).strip()
+            raise ValueError(f"Сеть не знает таких символов: {named}; её алфавит — «{known}».")
+        found |= dict.fromkeys(unknown, self.index.get(UNK))
+        return [found[token] for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Tokens of the numbers, specials included."""

@@ -1,15 +1,18 @@
 """Live widgets: thin shells of ipywidgets around pure functions that return a Figure."""
 
+import base64
 import html
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import ipywidgets as w
 import numpy as np
 from matplotlib.figure import Figure
 
-from lecture_utils import plots, probes
+from lecture_utils import diagrams, plots, probes
+from lecture_utils.sampling import choice_probs, entropy
 from lecture_utils.training import History
 
 
@@ -22,14 +25,13 @@ class Live(w.VBox):
     def __init__(self, draw: Callable[..., Figure], **controls: w.ValueWidget):
         """`controls` are widgets under the names of the arguments of `draw`."""
         self.draw, self.controls = draw, controls
-        self.picture, self.message = w.Image(format="png"), w.HTML()
-        self.picture.layout.max_width = "100%"
+        self.picture, self.message = w.HTML(), w.HTML()  # w.Image has no alternative text
         for control in controls.values():
             control.style.description_width = "initial"
             control.observe(self.redraw, names="value")
         self.redraw()
         super().__init__([w.HBox([*controls.values()]), self.message, self.picture])
-        self.children[0].layout.flex_flow = "row wrap"
+        self.children[0].layout.flex_flow, self.children[0].layout.grid_gap = "row wrap", "0 2em"
 
     def redraw(self, change=None) -> None:
         """Draw for the values that the controls have now."""
@@ -38,13 +40,116 @@ class Live(w.VBox):
         except ValueError as error:
             self.message.value = f"<b>{html.escape(str(error))}</b>"
             return
-        self.message.value, self.picture.value = "", plots.png(figure)
-        self.picture.layout.width = f"{figure.get_figwidth() * figure.dpi:.0f}px"
-        self.picture.tooltip = figure.get_label()
+        self.alt, width = figure.get_label(), f"{figure.get_figwidth() * figure.dpi:.0f}px"
+        source = f"data:image/png;base64,{base64.b64encode(plots.png(figure)).decode()}"
+        look = f'decoding="sync" style="width: {width}; max-width: 100%"'
+        self.message.value = ""
+        self.picture.value = f'<img src="{source}" alt="{html.escape(self.alt)}" {look}>'
 
     def __repr__(self) -> str:
         """What a reader without a kernel sees in place of the widget, and a test compares."""
-        return f"Живой рисунок (нужно запустить ячейку). {self.picture.tooltip}"
+        return f"Живой рисунок (нужно запустить ячейку). {self.alt}"
+
+
+def unrolled() -> Live:
+    """The node unrolled to T steps, the way back of the gradient shown or not."""
+    T, backward = w.IntSlider(3, 1, 8, description="шагов T"), w.Checkbox(False)
+    backward.description = "показать градиент"
+    return Live(diagrams.unrolled, T=T, backward=backward)
+
+
+TRAINS = {  # pulses up (+) and down (−), step by step
+    "два вверх, один вниз": "   +   +            −         ",
+    "один": "   +                          ",
+    "вверх и вниз": "   +   −   +   −   +   −      ",
+    "пять подряд": "   +++++                      ",
+}
+
+
+def lstm_by_hand() -> Live:
+    """One LSTM cell: three gates to move and the train of pulses that comes in."""
+    gates = {
+        gate: w.FloatSlider(1, min=0, max=1, step=0.05, description=f"{name} {gate}")
+        for gate, name in {"i": "запись", "f": "забывание", "o": "показ"}.items()
+    }
+    trains = {
+        name: tuple({"+": 1, "−": -1}.get(sign, 0) for sign in train)
+        for name, train in TRAINS.items()
+    }
+    candidate = w.Dropdown(options=trains, description="импульсы")
+    return Live(plots.lstm_by_hand, **gates, candidate=candidate)
+
+
+def forgetting() -> Live:
+    """What is left of the memory after k steps, for one bias b_f of the forget gate."""
+    b_f = w.FloatSlider(1, min=-1, max=3, step=0.1, description="смещение b_f")
+    return Live(lambda b_f: plots.forgetting(b_f), b_f=b_f)
+
+
+PARTS = {"память c": "c", "забывание f": "f", "запись i": "i", "показ o": "o", "выход h": "h"}
+CHANGES = {"ничего не менять": "", "стереть эту ячейку": "zero", "держать f = 1": "hold_f"}
+
+
+def over_letters(
+    model, vocabulary, text: str, part: str = "c", cell: int = 0, change: str = ""
+) -> Figure:
+    """One gate or memory of a `LetterModel` over a text, and the price of a change made in it.
+
+    `part` is one of "cfioh"; `change` is "", "zero" (wipe the memory of the cell after each step)
+    or "hold_f" (all forget gates are 1). Raises ValueError for what is not there, for letters the
+    net does not know, for a text that is not 2…80 letters long.
+    """
+    size = model.rnn.hidden_size
+    if not 0 <= cell < size:
+        raise ValueError(f"Ячейки {cell} нет: их номера — от 0 до {size - 1}.")
+    if part not in PARTS.values() or change not in CHANGES.values():
+        raise ValueError(f"Нет части «{part}» или вмешательства «{change}».")
+    if not 2 <= len(text) <= 80:
+        raise ValueError(f"В тексте букв: {len(text)}, а на рисунок помещается от 2 до 80.")
+    how = {"zero": {"zero": [cell]}, "hold_f": {"hold_f": True}}.get(change, {})
+    runs = [probes.watch_letters(model, vocabulary, text, **h) for h in ({}, how)]
+    values = [seen[part][:, cell].numpy() for seen, _ in runs]
+    nats = [price.numpy() for _, price in runs]
+    return plots.intervention(text, values, nats, name=f"${part}_t$, ячейка {cell}")
+
+
+def letters_watched(model, vocabulary, text: str) -> Live:
+    """`over_letters` for any gate, cell and change, over `text` or a text of the student's own."""
+    return Live(
+        partial(over_letters, model, vocabulary),
+        part=w.Dropdown(options=PARTS, description="что показать"),
+        cell=w.IntSlider(0, 0, model.rnn.hidden_size - 1, description="ячейка"),
+        change=w.Dropdown(options=CHANGES, description="вмешательство"),
+        text=w.Text(text, description="текст", continuous_update=False, layout={"width": "46em"}),
+    )
+
+
+def choice(
+    log_probs, symbols: Sequence[str], temperature=1.0, top_k=0, top_p=1.0, uniform=False
+) -> Figure:
+    """ln p (vocab,) of a model before and after a rule of `sampling.choice_probs`, with entropies.
+
+    `symbols` are the names of the most probable, which are drawn; `top_k` 0 keeps all. Raises
+    ValueError for values out of range.
+    """
+    after = choice_probs(log_probs, temperature, top_k or None, top_p, uniform)
+    best = log_probs.argsort(descending=True, stable=True)[: len(symbols)]
+    panels = {
+        f"{name}: символов {(p > 0).sum()}, H = {entropy(p):.2f} ната": p[best].tolist()
+        for name, p in {"сеть": log_probs.exp(), "правило": after}.items()
+    }
+    return plots.distributions(panels, symbols)
+
+
+def sampler(log_probs, symbols: Sequence[str]) -> Live:
+    """`choice` with its rule to move: temperature, top-k, nucleus, the equal lot of the lecture."""
+    return Live(
+        partial(choice, log_probs, symbols),
+        temperature=w.FloatSlider(1, min=0, max=2, step=0.05, description="температура T"),
+        top_k=w.IntSlider(0, 0, len(symbols), description="top-k (0 — все)"),
+        top_p=w.FloatSlider(1, min=0.05, max=1, step=0.05, description="ядро p"),
+        uniform=w.Checkbox(False, description="поровну"),
+    )
 
 
 class LossMonitor(w.VBox):

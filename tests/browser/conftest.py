@@ -15,6 +15,7 @@ import pytest
 READY = """
     window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady
     && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
+    && jupyterapp.shell.currentWidget.sessionContext.session.kernel.connectionStatus === "connected"
 """
 
 
@@ -52,11 +53,13 @@ def lab(tmp_path_factory):
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "w"),
     }
-    news = home / "settings" / "@jupyterlab" / "apputils-extension"
-    news.mkdir(parents=True)
-    (news / "notification.jupyterlab-settings").write_text(
-        '{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8"
-    )
+    for plugin, settings in {
+        "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+        "notebook-extension/tracker": '{"windowingMode": "none"}',  # every cell is on the page
+    }.items():
+        file = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings, encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
     command += ["--expose-app-in-browser", f"--ServerApp.root_dir={work}"]
@@ -78,24 +81,28 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def open_notebook(browser, lab):
-    """open_notebook(cells) → page of a fresh notebook with these code cells, kernel idle."""
+    """open_notebook(cells, name) → page of a fresh notebook, kernel idle.
+
+    `cells` are sources of code cells, or a whole notebook.
+    """
     address, token, work = lab
     pages = []
 
     def open_cells(cells, name):
         import nbformat
 
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        notebook = cells
+        if isinstance(cells, list):
+            notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+            notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, work / f"{name}.ipynb")
         page = browser.new_page(viewport={"width": 1280, "height": 1600})
         pages.append(page)
         page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}")
-        page.wait_for_selector(
-            '.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000
-        )
+        page.wait_for_function(READY, timeout=60_000)
         return page
 
     yield open_cells
     for page in pages:
+        page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         page.close()

@@ -1,0 +1,78 @@
+"""Every notebook runs in a real JupyterLab, and every control of its widgets moves a picture."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+RUN_ALL = """
+    window.finished = null;
+    jupyterapp.commands.execute("notebook:run-all-cells").then(ok => { window.finished = {ok} });
+"""
+LIVE = ".widget-vbox:has(> .widget-hbox):has(> .widget-html img)"
+
+
+def run_all(page):
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("window.finished", timeout=240_000)
+    errors = page.locator(".jp-OutputArea-output[data-mime-type*='error']").all_inner_texts()
+    assert not errors and page.evaluate("window.finished.ok")
+
+
+class Widget:
+    """One live widget of a page."""
+
+    def __init__(self, box):
+        self.box, self.image = box, box.locator("img")
+
+    def must_change(self, what: str, action):
+        """Do something to a control; the picture has to become another one."""
+        before = self.image.get_attribute("src")  # all its bytes
+        action()
+        for _ in range(200):
+            if self.image.get_attribute("src") != before:
+                return
+            self.box.page.wait_for_timeout(50)
+        raise AssertionError(f"the picture stands still: {what}")
+
+    def controls(self):
+        """Name → actions, each of which has to change the picture; the last leads back."""
+        for slider in self.box.locator(".widget-slider").all():
+            handle = slider.locator(".noUi-handle")
+            at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+            keys = ["ArrowLeft", "ArrowRight"] if at_end else ["ArrowRight", "ArrowLeft"]
+            yield slider, [lambda key=key, handle=handle: handle.press(key) for key in keys]
+        for box in self.box.locator("input[type=checkbox]").all():
+            yield box, [box.click, box.click]
+        for select in self.box.locator("select").all():
+            others = range(1, select.locator("option").count())
+            yield select, [lambda k=k, s=select: s.select_option(index=k) for k in [*others, 0]]
+        for text in self.box.locator("input[type=text]").all():
+            phrases = ["Кот спал.", text.input_value()]
+
+            def write(phrase, text=text):
+                text.fill(phrase)
+                text.press("Enter")
+
+            yield text, [lambda phrase=phrase: write(phrase) for phrase in phrases]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(open_notebook, path):
+    notebook = nbformat.read(path, as_version=4)
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    live = [
+        source for source in sources if re.search(r"^widgets\.\w+\(.*\)\Z", source, re.MULTILINE)
+    ]
+    page = open_notebook(notebook, path.stem)
+    run_all(page)
+    page.wait_for_function(f"document.querySelectorAll('{LIVE}').length == {len(live)}")
+    for box in page.locator(LIVE).all():
+        widget = Widget(box)
+        controls = list(widget.controls())
+        assert controls
+        for control, actions in controls:
+            for action in actions:
+                widget.must_change(f"{path.stem}: {control}", action)

@@ -1,0 +1,180 @@
+"""Live widgets: every control moves the picture, bad values are told and change nothing."""
+
+import html
+import re
+
+import ipywidgets as w
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from lecture_utils import diagrams, experiments, plots, widgets
+
+PHRASE = "Старик потерял ключ, а медведь спал."
+LN_P = torch.log_softmax(torch.arange(0, -30, -1) / 4, 0)  # thirty symbols, the first is likeliest
+SYMBOLS = list("абвгдежзик")
+MAKERS = {
+    "unrolled": widgets.unrolled,
+    "lstm_by_hand": widgets.lstm_by_hand,
+    "forgetting": widgets.forgetting,
+    "letters_watched": lambda: widgets.letters_watched(*experiments.load_letters(), PHRASE),
+    "sampler": lambda: widgets.sampler(LN_P, SYMBOLS),
+}
+CONTROLS = [(name, control) for name, make in MAKERS.items() for control in make().controls]
+
+
+@pytest.fixture
+def live(request):
+    return MAKERS[request.param]()
+
+
+def every_widget(test):
+    return pytest.mark.parametrize("live", MAKERS, indirect=True)(test)
+
+
+def values_of(control: w.ValueWidget) -> list:
+    """What a student may choose: all options, both ticks, the ends and middle of a slider."""
+    if isinstance(control, w.Dropdown):
+        return list(dict(control.options).values())
+    if isinstance(control, w.Checkbox):
+        return [False, True]
+    if isinstance(control, w.Text):
+        return [PHRASE, "Зелёный ёж", "«Куда?» – крикнула сова."]
+    middle = control.min + (control.max - control.min) // (2 * control.step) * control.step
+    return [control.min, middle, control.max]
+
+
+@pytest.mark.parametrize(("live", "name"), CONTROLS, indirect=["live"])
+def test_every_value_of_every_control_has_a_picture_of_its_own(live, name):
+    control, pictures = live.controls[name], []
+    for value in values_of(control):
+        control.value = value
+        assert live.message.value == ""
+        pictures.append(live.picture.value)
+    assert len(set(pictures)) == len(pictures) > 1
+
+
+@pytest.mark.parametrize(("live", "name"), CONTROLS, indirect=["live"])
+def test_the_picture_depends_on_nothing_but_the_values(live, name):
+    control, before = live.controls[name], (live.controls[name].value, live.picture.value)
+    for value in [*values_of(control), before[0]]:
+        control.value = value
+    assert live.picture.value == before[1]
+
+
+@pytest.mark.parametrize(
+    ("live", "name", "value", "told"),
+    [
+        ("unrolled", "T", 13, "T = 13"),
+        ("unrolled", "T", 0, "T = 0"),
+        ("lstm_by_hand", "i", 1.5, "Вентиль i = 1.5"),
+        ("lstm_by_hand", "f", -0.5, "Вентиль f = -0.5"),
+        ("lstm_by_hand", "o", 2.0, "Вентиль o = 2.0"),
+        ("forgetting", "b_f", 7.0, "b_f = 7.0"),
+        ("forgetting", "b_f", -9.0, "b_f = -9.0"),
+        ("letters_watched", "cell", 80, "Ячейки 80 нет.*от 0 до 79"),
+        ("letters_watched", "cell", -1, "Ячейки -1 нет"),
+        ("letters_watched", "text", "а", "от 2 до 80"),
+        ("letters_watched", "text", "а" * 81, "81"),
+        (
+            "letters_watched",
+            "text",
+            "Hamlet и вода, what?",
+            "«H», «a», «m», «l», «e», «t», «w», «h»;",
+        ),
+        ("sampler", "temperature", -1.0, "Температура"),
+        ("sampler", "top_k", -2, "top_k"),
+        ("sampler", "top_p", 0.0, "top_p"),
+        ("sampler", "top_p", 1.5, "top_p"),
+    ],
+    indirect=["live"],
+)
+def test_a_value_out_of_range_is_told_in_a_sentence_and_the_old_picture_stays(
+    live, name, value, told
+):
+    control, right, picture = live.controls[name], live.controls[name].value, live.picture.value
+    if not isinstance(value, str):
+        control.min, control.max = -100, 100  # the control itself would not let it through
+    control.value = value
+    assert re.search(told, live.message.value) and re.search("[а-яё]{3}", live.message.value)
+    assert re.fullmatch(r"<b>[^<>\n]+[.]</b>", live.message.value)
+    assert live.picture.value == picture
+    control.value = right
+    assert live.message.value == "" and live.picture.value == picture
+
+
+def test_what_a_student_typed_is_not_read_as_html():
+    live = MAKERS["letters_watched"]()
+    live.controls["text"].value = "<i>вода</i>"
+    assert "«&lt;»" in live.message.value
+
+
+@every_widget
+def test_a_reader_without_a_kernel_is_told_what_the_widget_shows(live, request):
+    again = MAKERS[request.node.callspec.params["live"]]()
+    assert repr(live) == repr(again)  # nbval compares it
+    assert repr(live).startswith("Живой рисунок") and "0x" not in repr(live)
+    assert live.alt in repr(live) and live.alt in html.unescape(live.picture.value)
+
+
+@every_widget
+def test_every_control_is_named(live):
+    assert all(control.description for control in live.controls.values())
+
+
+MODEL = experiments.load_letters()
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        diagrams.unrolled(4, backward=True),
+        plots.lstm_by_hand(1, 0.5, 1, [1.0, 0.0, -1.0]),
+        plots.forgetting(-1, 3),
+        widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
+        widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
+    ],
+    ids=MAKERS,
+)
+def test_what_a_widget_draws_is_a_figure_with_an_alternative_text(figure):
+    assert isinstance(figure, Figure)
+    assert re.search("[а-яё]{3}", figure.get_label())
+
+
+# What the pictures say
+
+
+def test_the_half_life_is_marked_where_the_curve_passes_one_half():
+    axes = plots.forgetting(2).axes[0]
+    curve, mark = axes.lines[0], axes.lines[-1]
+    k, left = mark.get_xdata()[0], mark.get_ydata()[0]
+    assert left == 0.5 and k == pytest.approx(5.46, abs=0.01)
+    before, after = curve.get_ydata()[[5, 6]]
+    assert before > 0.5 > after
+    assert "половина через 5.5 шага" in curve.get_label()
+
+
+def test_a_change_is_priced_in_nats_for_each_letter():
+    def drawn(change):
+        figure = widgets.over_letters(*MODEL, PHRASE, "c", 5, change)
+        return [
+            [patch.get_data().values for patch in axes.patches] for axes in figure.axes
+        ], figure.axes[1].get_title()
+
+    ((changed, plain), (new_price, old_price)), title = drawn("")
+    assert (changed == plain).all() and (new_price[1:] == old_price[1:]).all()
+    assert title.split()[2] == title.split()[4]
+    ((changed, plain), (new_price, old_price)), title = drawn("zero")
+    assert (changed == 0).all() and plain.any() and (new_price[1:] != old_price[1:]).any()
+    assert f"{old_price[1:].mean():.2f} → {new_price[1:].mean():.2f}" in title
+    ((changed, plain), (new_price, old_price)), title = drawn("hold_f")
+    assert new_price[1:].mean() > old_price[1:].mean() + 1
+
+
+def test_the_sampler_shows_the_rule_beside_the_distribution_with_both_entropies():
+    figure = widgets.choice(LN_P, SYMBOLS, top_k=4, uniform=True)
+    before, after = ([bar.get_height() for bar in axes.patches[:10]] for axes in figure.axes)
+    assert before == pytest.approx(LN_P[:10].exp().tolist())
+    assert after == pytest.approx([0.25] * 4 + [0] * 6)
+    assert "символов 30" in figure.axes[0].get_title()
+    assert figure.axes[1].get_title() == "правило: символов 4, H = 1.39 ната"  # ln 4
