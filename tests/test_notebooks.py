@@ -154,7 +154,10 @@ def comparable(outputs):
         data = output.get("data", {})
         if "application/vnd.jupyter.widget-view+json" not in data:
             output.pop("execution_count", None)
-            kept.append(output)
+            if kept and "text" in output and output.get("name") == kept[-1].get("name"):
+                kept[-1]["text"] += output["text"]  # what is printed may come in pieces
+            else:
+                kept.append(output)
     return kept
 
 
