@@ -82,7 +82,12 @@ def markdown(source: str) -> str:
 
     renderer = Renderer(escape=False, exclude_anchor_links=True)
     page = MarkdownWithMath(renderer=renderer).render(source)
-    page = re.sub(r"</summary>(.*?)</details>", r'</summary><div class="answer">\1</div></details>', page, flags=re.S)
+    page = re.sub(
+        r"</summary>(.*?)</details>",
+        r'</summary><div class="answer">\1</div></details>',
+        page,
+        flags=re.S,
+    )
     page = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', page)
     return f'<div class="cell jp-RenderedHTMLCommon">{page}</div>'
 
@@ -162,7 +167,9 @@ def deck(path: Path) -> SimpleNamespace:
     except FileNotFoundError:
         raise ExportError(f"тетради {path} нет.") from None
     except Exception as error:  # not JSON, not a notebook: nbformat has many ways to say so
-        raise ExportError(f"{path} не похож на тетрадь Jupyter ({type(error).__name__}).") from error
+        raise ExportError(
+            f"{path} не похож на тетрадь Jupyter ({type(error).__name__})."
+        ) from error
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     title = re.search(r"^# (.+)", "\n".join(texts), re.M)
     time = re.search(r"\*\*Время:\*\* (\d+(?:–\d+)? минут\w*)", "\n".join(texts))
