@@ -69,38 +69,33 @@ def markdown(source: str) -> str:
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     def mathml(text, display="inline"):
-        formula = convert(text.replace("{aligned}", "{align*}"), display=display)
+        try:
+            formula = convert(text.replace("{aligned}", "{align*}"), display=display)
+        except Exception as error:
+            raise ExportError(f"не разобрана формула {text}") from error
+        formula = formula.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>")
+        formula = formula.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
         # a function and its argument without brackets stand apart
         return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[ins])", r'\1<mspace width="0.2em"/>', formula)
 
     class Renderer(IPythonRenderer):
-        def block_math(self, text):
-            return mathml(text, "block")
-
-        def inline_math(self, text):
-            return mathml(text)
+        block_math = lambda self, text: mathml(text, "block")
+        inline_math = lambda self, text: mathml(text)
 
     renderer = Renderer(escape=False, exclude_anchor_links=True)
     page = MarkdownWithMath(renderer=renderer).render(source)
-    page = re.sub(
-        r"</summary>(.*?)</details>",
-        r'</summary><div class="answer">\1</div></details>',
-        page,
-        flags=re.S,
-    )
+    box = r'</summary><div class="answer">\1</div></details>'
+    page = re.sub(r"(?s)</summary>(.*?)</details>", box, page)
+    page = re.sub(r"(<math(?:(?!<math).)*?</math>[.,:;?!)»]+)", r"<nobr>\1</nobr>", page)
     page = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', page)
     return f'<div class="cell jp-RenderedHTMLCommon">{page}</div>'
 
 
 def _output(output) -> str:
-    """HTML of one output; a widget has none, for without a kernel it is dead."""
+    """HTML of one output."""
     if output.output_type == "stream":
         return f'<pre class="output">{html.escape(output.text.rstrip())}</pre>'
-    if output.output_type == "error":
-        return f'<pre class="output">{html.escape(f"{output.ename}: {output.evalue}")}</pre>'
     data = output.data
-    if WIDGET in data:
-        return ""
     if "image/png" in data:
         alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
         return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">'
@@ -109,15 +104,50 @@ def _output(output) -> str:
     return data.get("text/html") or f'<pre class="output">{html.escape(data["text/plain"])}</pre>'
 
 
+def frames(call: str, vary: str) -> str:
+    """HTML of a widget that moves without a kernel: up to eleven pictures under a slider.
+
+    `call` is the line that makes a `widgets.Live` without arguments, `vary` the name of the
+    control whose range is shown; the other controls stay as they begin.
+    """
+    import numpy as np
+    from matplotlib import style
+
+    from lecture_utils import plots, widgets
+
+    live = getattr(widgets, re.fullmatch(r"widgets\.(\w+)\(\)", call)[1])()
+    values = {name: control.value for name, control in live.controls.items()}
+    slider = live.controls[vary]
+    steps = round((slider.max - slider.min) / slider.step)
+    shown = slider.min + slider.step * np.unique(np.linspace(0, steps, 11).round())
+    start = int(np.abs(shown - slider.value).argmin())
+    images, labels = "", [f"{slider.description} = {v:g}".replace(".", ",") for v in shown]
+    for place, (label, value) in enumerate(zip(labels, shown, strict=True)):
+        with style.context(STYLES / "lecture.mplstyle"):
+            figure = live.draw(**values | {vary: type(slider.value)(value)})
+            image = _inline(plots.png(figure), "image/png")
+        hidden = "" if place == start else " hidden"
+        images += f'<img alt="{label}" src="{image}"{hidden}>'
+    return (
+        f'<div class="cell frames"><label><span>{labels[start]}</span><input type="range" '
+        f'max="{len(shown) - 1}" value="{start}"></label>{images}</div>'
+    )
+
+
 def cell_html(cell) -> str:
-    """HTML of a cell; of code tagged `remove-input` only the outputs."""
+    """HTML of a cell; of code tagged `remove-input` only the outputs; no widget."""
     from nbconvert.filters import Highlight2HTML
 
     if cell.cell_type == "markdown":
         return markdown(cell.source)
+    outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+    if "vary" in cell.metadata:
+        return frames(cell.source.splitlines()[-1], cell.metadata["vary"])
+    if cell.outputs and not outputs:
+        return ""  # a widget is dead without a kernel; a still picture stands beside it
     shows = [] if "remove-input" in cell.metadata.get("tags", []) else [cell.source]
     shows = [Highlight2HTML(pygments_lexer="python")(source) for source in shows if source]
-    shows += filter(None, map(_output, cell.outputs))
+    shows += map(_output, outputs)
     return f'<div class="cell">{"".join(shows)}</div>' if shows else ""
 
 
@@ -179,13 +209,22 @@ def deck(path: Path) -> SimpleNamespace:
             part.html = "\n".join(filter(None, map(cell_html, part.cells)))
         slide.parts = [part for part in slide.parts if part.html]
         slide.is_title = slide.parts and "<h1" in slide.parts[0].html
-        slide.notes = "\n".join(markdown(cell.source) for cell in slide.notes)
+        notes = [markdown(cell.source) for cell in slide.notes]
+        for part in slide.parts:
+            notes += re.findall(r'(?s)<div class="answer">.*?</div>', part.html)
+        slide.notes = "\n".join(notes)
+        slide.has_heading = slide.parts and re.search("<h[1-4]", slide.parts[0].html)
     columns = [[slide for slide in column if slide.parts] for column in columns]
+    columns = [column for column in columns if column]
+    for column in columns:
+        section = re.search("<h[12].*?>(.*?)</h", column[0].parts[0].html)
+        for slide in column:
+            slide.section = section[1] if section and not slide.has_heading else ""
     return SimpleNamespace(
         file=f"{path.stem}.html",
         title=title[1] if title else path.stem,
         time=time[1] if time else "",
-        columns=[column for column in columns if column],
+        columns=columns,
         slides=sum(map(len, columns)),
     )
 
@@ -201,24 +240,23 @@ def export(notebooks: list[Path], output: Path) -> Path:
 
     if not notebooks:
         raise ExportError(f"в папке {NOTEBOOKS} нет ни одной тетради.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        aside = tempfile.TemporaryDirectory(dir=output, prefix=".")
-    except OSError as error:
-        raise ExportError(f"в папку {output} нельзя писать ({error.strerror}).") from error
     pages = Environment(loader=FileSystemLoader(STYLES))
     styles = {f"{n}_css": (STYLES / f"{n}.css").read_text("utf-8") for n in ("lecture", "deck")}
-    with aside as folder:
-        styles |= third_party()
-        decks = []
-        for path in tqdm(notebooks, desc="слайды", unit="тетрадь"):
-            decks.append(deck(path))
-            page = pages.get_template("deck.html").render(vars(decks[-1]) | styles)
-            Path(folder, decks[-1].file).write_text(page, "utf-8")
-        index = pages.get_template("index.html").render(decks=decks, **styles)
-        Path(folder, "index.html").write_text(index, "utf-8")
-        for page in Path(folder).iterdir():
-            os.replace(page, output / page.name)
+    styles |= third_party()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output, prefix=".") as aside:
+            decks = []
+            for path in tqdm(notebooks, desc="слайды", unit="тетрадь"):
+                decks.append(deck(path))
+                page = pages.get_template("deck.html").render(vars(decks[-1]) | styles)
+                Path(aside, decks[-1].file).write_text(page, "utf-8")
+            index = pages.get_template("index.html").render(decks=decks, **styles)
+            Path(aside, "index.html").write_text(index, "utf-8")
+            for page in Path(aside).iterdir():
+                os.replace(page, output / page.name)
+    except OSError as error:
+        raise ExportError(f"в папку {output} нельзя писать ({error.strerror}).") from error
     return output / "index.html"
 
 

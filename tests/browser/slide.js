@@ -1,7 +1,7 @@
 // What a hall sees of the current slide of a deck, all fragments shown: a list of faults in words.
 () => {
   const slide = Reveal.getCurrentSlide(), faults = [];
-  const stage = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
+  const stage = { left: 0, top: 0, right: innerWidth, bottom: innerHeight - 30 }; // below: number of the slide
   const words = (text) => text.trim().replace(/\s+/g, " ").slice(0, 40);
   const shown = (element) =>
     !element.closest("aside.notes") && element.checkVisibility({ visibilityProperty: true });
