@@ -73,7 +73,7 @@ def markdown(source: str) -> str:
             formula = convert(text.replace("{aligned}", "{align*}"), display=display)
         except Exception as error:
             raise ExportError(f"не разобрана формула {text}") from error
-        formula = formula.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>")
+        formula = formula.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>").replace(r">\|<", ">‖<")
         formula = formula.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
         # a function and its argument without brackets stand apart
         return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[ins])", r'\1<mspace width="0.2em"/>', formula)
@@ -115,7 +115,10 @@ def frames(call: str, vary: str) -> str:
 
     from lecture_utils import plots, widgets
 
-    live = getattr(widgets, re.fullmatch(r"widgets\.(\w+)\(\)", call)[1])()
+    maker = re.fullmatch(r"widgets\.(\w+)\(\)", call)
+    live = maker and getattr(widgets, maker[1], lambda: None)()
+    if live is None or vary not in live.controls:
+        raise ExportError(f"нет живого рисунка {call} с ручкой {vary}.")
     values = {name: control.value for name, control in live.controls.items()}
     slider = live.controls[vary]
     steps = round((slider.max - slider.min) / slider.step)

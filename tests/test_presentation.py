@@ -135,9 +135,19 @@ def test_a_dead_widget_is_not_shown(page):
     assert "Живой рисунок" not in page
 
 
+def test_a_widget_moves_through_pictures_where_its_cell_says_what_varies(tmp_path):
+    cell = code("widgets.thermometer()", "slide", vary="rho")
+    html = presentation.cell_html(cell)
+    assert html.count("<img") == 11 and html.count(" hidden>") == 10
+    assert 'type="range" max="10" value="6"' in html and 'alt="ρ = 0,5"' in html
+    with pytest.raises(ExportError, match="с ручкой absent"):
+        presentation.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
+
+
 def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
     assert re.search(r'<aside class="notes[^>]*>.*Спросите зал', page)
-    assert re.search(r'<div class="answer">\s*<p><strong>Да\.</strong></p>', page)
+    answer = r'<div class="answer">\s*<p><strong>Да\.</strong></p>'
+    assert len(re.findall(answer, page)) == 2  # on the slide, shut, and in the notes
 
 
 def test_links_lead_to_decks(page):

@@ -63,6 +63,22 @@ def test_every_slide_fits_and_can_be_read(notebook, open_deck, tmp_path):
     assert not page.said, page.said
 
 
+def test_a_slider_moves_the_picture_without_a_kernel(open_deck):
+    page = open_deck("03_exploding_gradients.html")
+    page.evaluate(
+        "Reveal.slide(...Object.values(Reveal.getIndices("
+        "document.querySelector('.frames').closest('section'))))"
+    )
+    slider = page.locator(".slides section.present .frames input")
+    shown = page.locator(".slides section.present .frames img:not([hidden])")
+    before, place = shown.get_attribute("src"), page.evaluate("JSON.stringify(Reveal.getIndices())")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert shown.count() == 1 and shown.get_attribute("src") != before
+    assert shown.get_attribute("alt") == page.locator("section.present .frames span").inner_text()
+    assert place == page.evaluate("JSON.stringify(Reveal.getIndices())")
+
+
 def test_the_speaker_sees_notes_the_next_slide_and_a_clock(open_deck):
     page = open_deck(NOTES_DECK)
     place = page.evaluate(
