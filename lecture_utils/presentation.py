@@ -138,9 +138,12 @@ def frames(call: str, vary: str) -> str:
 
 
 def cell_html(cell) -> str:
-    """HTML of a cell; of code tagged `remove-input` only the outputs; no widget."""
+    """HTML of a cell; tags `remove-input` and `remove-cell` do what they say, widgets are out."""
     from nbconvert.filters import Highlight2HTML
 
+    tags = cell.metadata.get("tags", [])
+    if "remove-cell" in tags:
+        return ""
     if cell.cell_type == "markdown":
         return markdown(cell.source)
     outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
@@ -148,7 +151,7 @@ def cell_html(cell) -> str:
         return frames(cell.source.splitlines()[-1], cell.metadata["vary"])
     if cell.outputs and not outputs:
         return ""  # a widget is dead without a kernel; a still picture stands beside it
-    shows = [] if "remove-input" in cell.metadata.get("tags", []) else [cell.source]
+    shows = [] if "remove-input" in tags else [cell.source]
     shows = [Highlight2HTML(pygments_lexer="python")(source) for source in shows if source]
     shows += map(_output, outputs)
     return f'<div class="cell">{"".join(shows)}</div>' if shows else ""

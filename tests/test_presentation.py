@@ -72,10 +72,15 @@ def test_a_notebook_is_shown_the_style_whatever_the_working_directory(tmp_path):
 @pytest.mark.parametrize(
     "path", sorted(presentation.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem
 )
-def test_every_notebook_stores_the_style_of_the_file_for_lab_and_live_slides(path):
+def test_every_notebook_shows_lab_the_style_of_the_file(path):
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     styles = [o.data["text/html"] for c in cells for o in c.outputs if "<style" in str(o)]
     assert styles == [presentation.style_html()]
+
+
+def test_live_slides_find_the_style_of_the_file_beside_the_notebooks():
+    # jupyterlab-rise reads it before any cell is run: cp styles/lecture.css notebooks/rise.css
+    assert (presentation.NOTEBOOKS / "rise.css").read_text("utf-8") == CSS
 
 
 def test_a_deck_carries_the_style_of_the_file(page):

@@ -112,5 +112,5 @@ def open_notebook(browser, lab):
 
     yield open_cells
     for page in pages:
-        page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        page.evaluate("jupyterapp.shell.currentWidget.sessionContext?.shutdown()")
         page.close()
