@@ -1,0 +1,223 @@
+"""presentation: one style in three places, and decks made of notebooks (no browser here)."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from lecture_utils import presentation
+from lecture_utils.diagrams import PALETTE
+from lecture_utils.presentation import ExportError, export, slides_of
+
+v4 = nbformat.v4
+CSS = (presentation.STYLES / "lecture.css").read_text("utf-8")
+
+
+def text(source, kind, **metadata):
+    return v4.new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}, **metadata})
+
+
+def code(source, kind, outputs=(), **metadata):
+    metadata |= {"slideshow": {"slide_type": kind}}
+    return v4.new_code_cell(source, metadata=metadata, outputs=list(outputs))
+
+
+def stored(data):
+    return v4.new_output("display_data", data=data)
+
+
+CELLS = [
+    text("# Проба\n\n[← Содержание](00_contents.ipynb#toc)", "slide"),
+    text("**Время:** 5–7 минут.", "skip"),
+    text('<a id="x"></a>\n## Раздел\n\nФормула $a_t = \\tfrac12$.', "slide"),
+    text("Спросите зал.", "notes"),
+    text("$$\\begin{aligned} a &= b \\\\ c &= d \\end{aligned}$$", "fragment"),
+    code("print('видно')", "subslide", [v4.new_output("stream", text="видно <b>\n")]),
+    code("secret = 1", "subslide", [stored({"text/plain": "42"})], tags=["remove-input"]),
+    code("widget", "subslide", [stored({presentation.WIDGET: {}, "text/plain": "Живой рисунок"})]),
+    text("Вопрос.\n\n<details><summary>Ответ</summary>\n\n**Да.**\n\n</details>", "-"),
+]
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    path = tmp_path / "01_small.ipynb"
+    nbformat.write(v4.new_notebook(cells=CELLS), path)
+    return path
+
+
+@pytest.fixture
+def page(notebook, tmp_path):
+    return (export([notebook], tmp_path / "decks").parent / "01_small.html").read_text("utf-8")
+
+
+def python(*arguments, **how):
+    environment = os.environ | {"PYTHONPATH": str(presentation.ROOT), "PYTHONUTF8": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", **how)
+
+
+# One style
+
+
+def test_a_notebook_is_shown_the_style_whatever_the_working_directory(tmp_path):
+    command = "from lecture_utils import presentation as p; p.setup(); print(p.style_html())"
+    shown = python("-c", command, cwd=tmp_path)
+    assert CSS in shown.stdout, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "path", sorted(presentation.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_notebook_shows_lab_the_style_of_the_file(path):
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    styles = [o.data["text/html"] for c in cells for o in c.outputs if "<style" in str(o)]
+    assert styles == [presentation.style_html()]
+
+
+def test_live_slides_find_the_style_of_the_file_beside_the_notebooks():
+    # jupyterlab-rise reads it before any cell is run: cp styles/lecture.css notebooks/rise.css
+    assert (presentation.NOTEBOOKS / "rise.css").read_text("utf-8") == CSS
+
+
+def test_a_deck_carries_the_style_of_the_file(page):
+    assert CSS in page
+
+
+def test_colours_are_those_of_the_figures():
+    figures = (presentation.STYLES / "lecture.mplstyle").read_text("utf-8").upper()
+    known = set(PALETTE.values()) | {"#" + c for c in re.findall(r"\b[0-9A-F]{6}\b", figures)}
+    names = dict(re.findall(r"--lecture-(\w+): (#\w{6});", CSS))
+    assert {names[n] for n in ("input", "state", "output", "ink")} == {
+        PALETTE[n] for n in ("input", "state", "output", "ink")
+    }
+    assert set(names.values()) <= known
+
+
+# Slides
+
+
+def shape(*kinds):
+    """Slides as columns → slides → parts, each part as a word of its cells' letters."""
+    cells = [text(letter, kind) for letter, kind in zip("abcdefg", kinds, strict=False)]
+    return [
+        [["".join(c.source for c in part.cells) for part in slide.parts] for slide in column]
+        for column in slides_of(cells)
+    ]
+
+
+def test_slides_follow_the_metadata():
+    assert shape("slide", "-", "subslide", "fragment", "-", "slide") == [
+        [["ab"], ["c", "de"]],
+        [["f"]],
+    ]
+
+
+def test_skipped_cells_are_left_out_and_a_deck_may_begin_anyhow():
+    assert shape("skip", "-", "skip", "fragment", "subslide") == [[["b", "d"], ["e"]]]
+
+
+def test_notes_belong_to_their_slide_and_are_not_on_it():
+    [[slide]] = slides_of([text("a", "slide"), text("b", "notes"), text("c", "fragment")])
+    assert [cell.source for cell in slide.notes] == ["b"]
+    assert [part.fragment for part in slide.parts] == [False, True]
+
+
+def test_formulas_are_mathml(page):
+    assert page.count("<math") == 2 and "<mfrac>" in page and "<mtable" in page
+    assert "\\tfrac" not in page and "$" not in re.sub(r"data:[^\"')]+|<style.*?</style>", "", page)
+
+
+def test_code_and_outputs_are_shown_except_input_tagged_remove_input(page):
+    assert "видно &lt;b&gt;" in page and "42" in page
+    assert "secret" not in page
+
+
+def test_a_dead_widget_is_not_shown(page):
+    assert "Живой рисунок" not in page
+
+
+def test_a_widget_moves_through_pictures_where_its_cell_says_what_varies(tmp_path):
+    cell = code("widgets.thermometer()", "slide", vary="rho")
+    html = presentation.cell_html(cell)
+    assert html.count("<img") == 11 and html.count(" hidden>") == 10
+    assert 'type="range" max="10" value="6"' in html and 'alt="ρ = 0,5"' in html
+    with pytest.raises(ExportError, match="с ручкой absent"):
+        presentation.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
+
+
+def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
+    assert re.search(r'<aside class="notes[^>]*>.*Спросите зал', page)
+    answer = r'<div class="answer">\s*<p><strong>Да\.</strong></p>'
+    assert len(re.findall(answer, page)) == 2  # on the slide, shut, and in the notes
+
+
+def test_links_lead_to_decks(page):
+    assert 'href="00_contents.html#toc"' in page
+
+
+def test_a_deck_asks_for_nothing(page):
+    sources = re.findall(r'(?:src|href)="([^"#]{1,40})', page) + re.findall(r"url\((.{1,40})", page)
+    assert all(source.startswith(("data:", "00_contents.html")) for source in sources)
+
+
+def test_the_index_names_decks_and_their_time(notebook, tmp_path):
+    index = export([notebook], tmp_path / "decks").read_text("utf-8")
+    assert 'href="01_small.html"' in index and ">Проба<" in index and "5–7 минут" in index
+
+
+def test_decks_are_made_anew_over_old_ones_and_nothing_else_stays(notebook, tmp_path):
+    for _ in range(2):
+        export([notebook], tmp_path / "decks")
+    names = sorted(path.name for path in (tmp_path / "decks").iterdir())
+    assert names == ["01_small.html", "index.html"]
+
+
+# Errors, before anything is written
+
+
+def run(*arguments):
+    return python("-m", "lecture_utils.presentation", *map(str, arguments))
+
+
+def test_the_command_says_where_the_decks_are(notebook, tmp_path):
+    done = run(notebook, "--output", tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here/index.html").as_uri() in done.stdout
+    assert "1/1" in done.stderr  # progress
+
+
+def test_a_missing_notebook_is_named(tmp_path):
+    failed = run(tmp_path / "absent.ipynb", "--output", tmp_path / "decks")
+    assert failed.returncode == 2 and "absent.ipynb нет" in failed.stderr
+    assert not list((tmp_path / "decks").iterdir())
+
+
+def test_a_file_that_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "bad.ipynb").write_text("{", "utf-8")
+    failed = run(tmp_path / "bad.ipynb", "--output", tmp_path / "decks")
+    assert failed.returncode == 2 and "bad.ipynb не похож на тетрадь" in failed.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(notebook, tmp_path):
+    (tmp_path / "file").write_text("")
+    failed = run(notebook, "--output", tmp_path / "file/decks")
+    assert failed.returncode == 2 and "нельзя писать" in failed.stderr
+
+
+def test_a_missing_package_is_named(notebook, tmp_path):
+    program = (
+        "import sys; from lecture_utils import presentation as p\n"
+        "p.find_spec = lambda name: None\n"
+        f"sys.exit(p.main([{str(notebook)!r}, '--output', {str(tmp_path / 'decks')!r}]))"
+    )
+    failed = python("-c", program)
+    assert failed.returncode == 2 and "requirements.txt" in failed.stderr
+
+
+def test_no_notebooks_at_all_is_an_error(tmp_path):
+    with pytest.raises(ExportError, match="ни одной тетради"):
+        export([], tmp_path)
