@@ -119,7 +119,7 @@ def test_the_print_view_has_a_page_for_every_slide(open_deck):
     assert pages.count() == page.evaluate("Reveal.getTotalSlides()")
     sizes = pages.evaluate_all("(all) => all.map((p) => [p.offsetWidth, p.offsetHeight])")
     assert {tuple(size) for size in sizes} == {(1280, 719)}  # reveal.js takes a pixel off
-    pictures = page.locator(".pdf-page img").evaluate_all(
+    pictures = page.locator(".pdf-page img:not([hidden])").evaluate_all(
         "(all) => all.map((i) => i.getBoundingClientRect().height)"
     )
     assert pictures and min(pictures) > 200
