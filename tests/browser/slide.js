@@ -66,6 +66,17 @@
         && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1))
       faults.push(`hides a part: ${words(e.innerText)}`);
 
+  // Answers: shut at first; open, they leave free what shuts them
+  for (const details of slide.querySelectorAll("details")) {
+    if (details.open) faults.push("open answer");
+    details.open = true;
+    const box = details.querySelector(".answer").getBoundingClientRect();
+    const handle = details.querySelector("summary").getBoundingClientRect();
+    if (!inside(box, stage) || box.top < handle.bottom)
+      faults.push(`answer in the way: ${words(details.innerText)}`);
+    details.open = false;
+  }
+
   // Formulas: drawn, with no TeX left in them
   for (const math of slide.querySelectorAll("math")) {
     if (/[\\&]|\$/.test(math.textContent) || math.querySelector("merror"))
