@@ -7,7 +7,6 @@ reveal.js, the style, the pictures and a font for formulas are inside, formulas 
 import argparse
 import base64
 import html
-import io
 import os
 import re
 import sys
@@ -172,15 +171,13 @@ def _math_font() -> bytes:
     """STIX Two Math (SIL Open Font License) with the characters of our formulas only."""
     from fontTools import subset
 
-    options = subset.Options(flavor="woff", layout_features=["*"])
-    font = subset.load_font(_package("ziamath") / "fonts/STIXTwoMath-Regular.ttf", options)
-    subsetter = subset.Subsetter(options)
-    blocks = [(0x20, 0x180), (0x2B0, 0x400), (0x2000, 0x2400), (0x27E0, 0x2A00), (0x1D400, 0x1D800)]
-    subsetter.populate(unicodes=[code for block in blocks for code in range(*block)])
-    subsetter.subset(font)
-    file = io.BytesIO()
-    subset.save_font(font, file, options)
-    return file.getvalue()
+    source = _package("ziamath") / "fonts/STIXTwoMath-Regular.ttf"
+    blocks = "20-17F,2B0-3FF,2000-23FF,27E0-29FF,1D400-1D7FF"
+    with tempfile.TemporaryDirectory() as folder:
+        font = Path(folder, "math.woff")
+        options = ["--flavor=woff", "--layout-features=*", f"--unicodes={blocks}"]
+        subset.main([str(source), f"--output-file={font}", *options])
+        return font.read_bytes()
 
 
 def third_party() -> dict[str, str]:
