@@ -4,6 +4,7 @@ Both kinds give any batch of any epoch by its number: a run that is resumed in t
 epoch asks for the very batch at which it was stopped.
 """
 
+import copy
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -80,7 +81,7 @@ class StreamBatches:
     def __init__(self, ids: Sequence[int], batch_size: int, seq_len: int):
         """`ids` (length,). Raises ValueError if the text is shorter than one batch."""
         _at_least_one(batch_size=batch_size, seq_len=seq_len)
-        ids = torch.as_tensor(ids)
+        ids = torch.as_tensor(ids)  # a memory-mapped array is not copied
         needed = batch_size * seq_len + 1
         if len(ids) < needed:
             raise ValueError(
@@ -100,11 +101,27 @@ class StreamBatches:
     def batch(self, epoch: int, number: int) -> Batch:
         """Window `number`; every epoch goes through the text in the same order."""
         window = slice(number * self.seq_len, (number + 1) * self.seq_len)
-        return Batch(self.x[:, window], self.y[:, window])
+        return Batch(self.x[:, window].long(), self.y[:, window].long())
+
+    def share(self, rank: int, world: int) -> "StreamBatches":
+        """The streams of process `rank` of `world`. Raises ValueError if they don't divide."""
+        streams = len(self.x)
+        if streams % world:
+            raise ValueError(
+                f"{streams} потоков не делятся поровну на {world} процессов: "
+                "задайте batch_size, кратный числу процессов."
+            )
+        own = copy.copy(self)
+        rows = slice(rank * streams // world, (rank + 1) * streams // world)
+        own.x, own.y = self.x[rows], self.y[rows]
+        return own
 
     def fingerprint(self) -> int:
         """A number that changes with the data or the way it is cut."""
-        return zlib.crc32(self.y.numpy().tobytes(), self.x.shape[0] * 100_003 + self.seq_len)
+        number = self.x.shape[0] * 100_003 + self.seq_len
+        for stream in self.y:  # not at once: the text may be larger than the memory
+            number = zlib.crc32(stream.numpy(), number)
+        return number
 
 
 def _at_least_one(**sizes: int) -> None:

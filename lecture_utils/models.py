@@ -1,7 +1,9 @@
 """The two networks of the labs: letters of a name, words of a novel."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,10 +14,14 @@ from lecture_utils.batching import Batch
 
 
 class LanguageModel(nn.Module):
-    """A recurrent network that predicts the next symbol; subclasses give `features` and `head`.
+    """A recurrent network that predicts the next symbol.
 
-    The state has the form of its `torch.nn` layer; `None` stands for zeros.
+    Subclasses give `features`, the scores `near` and, for an adaptive softmax, `group`; `edges`
+    says which symbols each is for. The state has the form of its `torch.nn` layer; `None` stands
+    for zeros.
     """
+
+    edges: tuple[int, ...]  # where the groups of rare symbols begin; last, the vocabulary's size
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Symbols (batch, time) → ln p of each next symbol (batch, time, vocab), new state."""
@@ -29,13 +35,33 @@ class LanguageModel(nn.Module):
             return self.target_nats(h.flatten(0, 1), batch.y.flatten()), state
         return self.target_nats(h[batch.mask], batch.y[batch.mask]), state
 
+    def near(self, h: Tensor) -> Tensor:
+        """Features (…, hidden) → scores (…, edges[0] + groups): frequent symbols, then groups."""
+        return self.head(h)
+
     def log_probs(self, h: Tensor) -> Tensor:
         """Features (…, hidden) → ln p (…, vocab)."""
-        return F.log_softmax(self.head(h), dim=-1)
+        near = F.log_softmax(self.near(h), dim=-1)
+        parts = [near[..., : self.edges[0]]]
+        for k in range(len(self.edges) - 1):
+            inside = F.log_softmax(self.group(h, k), dim=-1)
+            parts.append(near[..., self.edges[0] + k, None] + inside)
+        return torch.cat(parts, dim=-1)
 
     def target_nats(self, h: Tensor, y: Tensor) -> Tensor:
-        """−ln p of the targets y (n,) given features (n, hidden)."""
-        return F.cross_entropy(self.head(h), y, reduction="none")
+        """−ln p of the targets y (n,) given features (n, hidden); a group only where it is hit."""
+        goal, far = y, []
+        for k, (low, high) in enumerate(pairwise(self.edges)):
+            inside = (low <= y) & (y < high)
+            hit = inside.nonzero()[:, 0]
+            goal = goal.masked_fill(inside, self.edges[0] + k)
+            if len(hit):
+                scores = self.group(h[hit], k)
+                far.append((hit, F.cross_entropy(scores, y[hit] - low, reduction="none")))
+        nats = F.cross_entropy(self.near(h), goal, reduction="none")
+        for hit, more in far:
+            nats = nats.index_add(0, hit, more)
+        return nats
 
 
 # -------------------------------------------------------------------------------------------------
@@ -52,7 +78,7 @@ class LetterModel(LanguageModel):
         super().__init__()
         if cell not in LAYERS:
             raise ValueError(f"Ячейки «{cell}» нет: выберите {', '.join(LAYERS)}.")
-        self.vocab_size = vocab_size
+        self.vocab_size, self.edges = vocab_size, (vocab_size,)
         self.rnn = LAYERS[cell](vocab_size, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, vocab_size)
@@ -72,7 +98,9 @@ class WordModel(LanguageModel):
     """Embedding → LSTM → distribution over the vocabulary; the defaults are the lecture's.
 
     With `cutoffs` the last layer is an adaptive softmax (Grave et al. 2017): ids must be sorted by
-    falling frequency; frequent words are predicted at once, rare ones through their group.
+    falling frequency. Symbols below cutoffs[0] are predicted at once, the rarer ones through their
+    group, from features that are halved from group to group. `sparse` makes the gradient of the
+    embedding hold the words of the batch only: train with `training.adam`.
     """
 
     def __init__(
@@ -83,9 +111,11 @@ class WordModel(LanguageModel):
         num_layers: int = 1,
         dropout: float = 0.0,
         cutoffs: Sequence[int] = (),
+        sparse: bool = False,
     ):
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.edges = (*cutoffs, vocab_size)
+        self.embedding = nn.Embedding(vocab_size, embedding_size, sparse=sparse)
         self.rnn = nn.LSTM(
             embedding_size,
             hidden_size,
@@ -94,25 +124,103 @@ class WordModel(LanguageModel):
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.dropout = nn.Dropout(dropout)
-        self.adaptive = bool(cutoffs)
-        self.head = (
-            nn.AdaptiveLogSoftmaxWithLoss(hidden_size, vocab_size, list(cutoffs))
-            if cutoffs
-            else nn.Linear(hidden_size, vocab_size)
-        )
+        self.head = nn.Linear(hidden_size, self.edges[0] + len(cutoffs))
+        self.groups = nn.ModuleList()
+        for k, (low, high) in enumerate(pairwise(self.edges), start=1):
+            size = max(hidden_size >> k, min(4, hidden_size))
+            narrow = nn.Linear(hidden_size, size, bias=False)
+            self.groups.append(nn.Sequential(narrow, nn.Linear(size, high - low)))
 
     def features(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Words (batch, time) → h (batch, time, hidden), last (h, c)."""
         h, state = self.rnn(self.dropout(self.embedding(x)), state)
         return self.dropout(h), state
 
-    def log_probs(self, h: Tensor) -> Tensor:
-        """Features (…, hidden) → ln p (…, vocab)."""
-        if not self.adaptive:
-            return super().log_probs(h)
-        flat = self.head.log_prob(h.reshape(-1, h.shape[-1]))
-        return flat.view(*h.shape[:-1], -1)
+    def group(self, h: Tensor, k: int) -> Tensor:
+        """Features (…, hidden) → scores (…, size) of the symbols edges[k], …, edges[k+1] − 1."""
+        return self.groups[k](h)
 
-    def target_nats(self, h: Tensor, y: Tensor) -> Tensor:
-        """−ln p of the targets y (n,) given features (n, hidden)."""
-        return -self.head(h, y).output if self.adaptive else super().target_nats(h, y)
+
+class TiedWordModel(LanguageModel):
+    """The LSTM for a single novel: what is known of a word is shared, and dropout is everywhere.
+
+    One table of vectors serves for reading and for predicting (Press, Wolf 2017; Inan et al. 2017).
+    A row is the word's own vector plus those of its parts (`vocabulary.word_parts`; the idea is
+    that of Bojanowski et al. 2017), so that the forms of a word and the words of a form learn from
+    each other. Dropout masks stay the same for a whole window, and whole words are dropped (Gal,
+    Ghahramani 2016). Adaptive softmax as in `WordModel`, but with features of full width.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int = 256,
+        hidden_size: int = 512,
+        cutoffs: Sequence[int] = (1000, 4000),
+        parts: Tensor | None = None,
+        counts: Tensor | None = None,
+        dropout: Sequence[float] = (0.4, 0.5),
+        word_dropout: float = 0.1,
+    ):
+        """`parts` (vocab, most parts): numbers of the parts of each word, filled up with 0.
+
+        `counts` (vocab,) in training: the bias starts from the frequencies. `dropout` of the input
+        and of the output of the LSTM.
+        """
+        super().__init__()
+        self.edges = (*cutoffs, vocab_size)
+        self.dropout, self.word_dropout = dropout, word_dropout
+        self.words = nn.Parameter(0.05 * torch.randn(vocab_size, embedding_size))
+        self.parts = None
+        if parts is not None:
+            self.parts = nn.Parameter(0.04 * torch.randn(int(parts.max()) + 1, embedding_size))
+            self.register_buffer("parts_of", parts, persistent=False)
+        self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.narrow = nn.Linear(hidden_size, embedding_size)
+        self.groups = nn.Linear(embedding_size, len(cutoffs))
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        if counts is not None:
+            share = (counts + 0.5) / (counts + 0.5).sum()
+            groups = [share[low:high].sum() for low, high in pairwise(self.edges)]
+            self.bias.data.copy_(share.log())
+            self.groups.bias.data.copy_(torch.tensor(groups).log())
+
+    def features(self, x: Tensor, state=None) -> tuple[Tensor, object]:
+        """Words (batch, time) → features (batch, time, embedding), last (h, c)."""
+        e = F.embedding(x, self.words)
+        if self.parts is not None:
+            e = e + self._sum_of_parts(x.flatten()).view_as(e)
+        if self.training:
+            e = F.dropout(torch.ones_like(self.words[:, :1]), self.word_dropout)[x] * e
+        h, state = self.rnn(self._locked_dropout(e, self.dropout[0]), state)
+        return self.narrow(self._locked_dropout(h, self.dropout[1])), state
+
+    def near(self, h: Tensor) -> Tensor:
+        """Features (…, embedding) → scores of the frequent words, then of the groups."""
+        return torch.cat([self._scores(h, 0, self.edges[0]), self.groups(h)], dim=-1)
+
+    def group(self, h: Tensor, k: int) -> Tensor:
+        """Features (…, embedding) → scores (…, size) of the words edges[k], …, edges[k+1] − 1."""
+        return self._scores(h, self.edges[k], self.edges[k + 1])
+
+    @torch.no_grad()
+    def fold(self) -> "TiedWordModel":
+        """Add the parts to the rows once and for all: the same distribution, a smaller model."""
+        if self.parts is not None:
+            self.words += self._sum_of_parts(slice(None))
+            self.parts = None
+            del self.parts_of
+        return self
+
+    def _scores(self, h: Tensor, low: int, high: int) -> Tensor:
+        rows = self.words[low:high]
+        if self.parts is not None:
+            rows = rows + self._sum_of_parts(slice(low, high))
+        return F.linear(h, rows, self.bias[low:high])
+
+    def _sum_of_parts(self, words: Tensor | slice) -> Tensor:
+        return F.embedding_bag(self.parts_of[words], self.parts, mode="sum", padding_idx=0)
+
+    def _locked_dropout(self, x: Tensor, p: float) -> Tensor:
+        """One mask (batch, 1, width) for all steps of the window."""
+        return F.dropout(torch.ones_like(x[:, :1]), p, self.training) * x if self.training else x

@@ -12,14 +12,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+import torch.distributed as dist
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lecture_utils.batching import NameBatches, StreamBatches
@@ -73,9 +73,10 @@ def evaluate(model: LanguageModel, batches: Batches) -> float:
 def train(
     model: LanguageModel,
     batches: Batches,
-    optimizer: torch.optim.Optimizer,
+    optimizer: "torch.optim.Optimizer | Adam",
     steps: int,
     *,
+    seconds: float = math.inf,
     clip: float = 5.0,
     decay: bool = False,
     valid: Batches | None = None,
@@ -85,18 +86,21 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    vocabulary: Vocabulary | None = None,
     progress: bool = True,
     device: str | None = None,
 ) -> History:
-    """Train in place for `steps` batches and return what was measured.
+    """Train in place for `steps` batches, or for `seconds`; return what was measured.
 
     Streams carry the state from window to window, detached (truncated BPTT), and start from zeros
     in each epoch. The gradient norm is clipped to `clip` and noted as it was before. With `decay`
-    the step size falls along a cosine to zero. Every `every` steps: validation, `callbacks`,
-    checkpoint. With `patience`, training ends after so many validations without a new best, and
-    the best weights come back. Interrupting the kernel, or `should_stop`, ends the run after the
-    current step; what has been learned stays. With `resume` an existing checkpoint of the same
-    run is continued, bit for bit on the CPU with the same number of threads.
+    the step size falls along a cosine, to zero at the end. Every `every` steps: validation,
+    `callbacks`, checkpoint. With `patience`, training ends after so many validations without a new
+    best, and the best weights come back. Interrupting the kernel, or `should_stop`, ends the run
+    after the current step; what has been learned stays. With `resume` an existing checkpoint of the
+    same run and `vocabulary` is continued, bit for bit on the CPU with the same number of threads.
+
+    Started by torchrun, each process takes its share of the streams and all make the same step.
 
     Raises ValueError for bad arguments or a checkpoint of another run, before any step.
     """
@@ -104,63 +108,149 @@ def train(
         raise ValueError(f"steps и every должны быть не меньше 1, а не {steps} и {every}.")
     if patience is not None and valid is None:
         raise ValueError("Ранняя остановка (patience) требует проверочных данных: задайте valid.")
+    rank, world = _place()
     target = pick_device(device)
     model.to(target).train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
     rates = [group["lr"] for group in optimizer.param_groups]
     history, state, best = History(), None, None
     run = {"steps": steps, "every": every, "clip": clip, "decay": decay, "rates": rates}
-    run["data"] = batches.fingerprint()
+    run |= {"data": batches.fingerprint(), "seconds": seconds}
+    batches = batches.share(rank, world) if world > 1 else batches
+    tokens = vocabulary.tokens if vocabulary else None
     if checkpoint and resume and Path(checkpoint).exists():
-        history, state, best = _restore(load_checkpoint(checkpoint), run, model, optimizer, target)
+        content = load_checkpoint(checkpoint)
+        if content["tokens"] != tokens:
+            raise ValueError(_OTHER_WORDS.format(checkpoint))
+        history, state, best = _restore(content, run, model, optimizer, target)
     elif checkpoint:
         _check_writable(Path(checkpoint))
+    if (
+        world > 1 and not history.loss
+    ):  # the replicas start equal and stay so: each makes the same steps
+        torch.manual_seed(torch.initial_seed() + rank)  # but not with the same dropout
+        for value in model.state_dict().values():
+            dist.broadcast(value, 0)
+
+    def save():
+        save_checkpoint(checkpoint, run, history, model, optimizer, state, best, tokens)
 
     begun = time.perf_counter() - history.seconds
-    bar = tqdm(total=steps, initial=len(history.loss), disable=not progress, unit="шаг", delay=1)
+    total = steps if seconds == math.inf else None
+    silent = not progress or rank > 0
+    bar = tqdm(total=total, initial=len(history.loss), disable=silent, unit="шаг", delay=1)
     with bar, _interrupt_flag() as interrupted:
+        asked = lambda: interrupted.is_set() or should_stop()
         for step in range(len(history.loss), steps):
             if history.stopped:
                 break
             epoch, number = divmod(step, len(batches))
             if number == 0 or not batches.carries_state:
                 state = None
-            if decay:
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
             nats, state = model.nats(batches.batch(epoch, number).to(target), detach(state))
             loss = nats.mean()
-            history.loss.append(_finite(loss.item(), step))
             optimizer.zero_grad()
             loss.backward()
-            norm = clip_grad_norm_(model.parameters(), clip)  # returns the norm before clipping
+            stop = world > 1 and asked()
+            elapsed = time.perf_counter() - begun
+            measured, stop, elapsed = _average(parameters, loss.item(), float(stop), elapsed)
+            history.loss.append(_finite(measured, step))
+            norm = clip_gradients(parameters, clip)
+            if decay:
+                part = max(step / steps, min(elapsed / seconds, 1))
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * part))
             optimizer.step()
 
-            history.grad_norm.append(norm.item())
-            history.symbols += len(nats)
+            history.grad_norm.append(norm)
+            history.symbols += len(nats) * world
             history.seconds = time.perf_counter() - begun
             speed = history.symbols / history.seconds
-            bar.set_postfix_str(f"loss {loss.item():.2f}, {speed:.0f} ток/с", refresh=False)
+            bar.set_postfix_str(f"loss {measured:.2f}, {speed:.0f} ток/с", refresh=False)
             bar.update()
 
-            if (step + 1) % every == 0 or step + 1 == steps:
-                if step + 1 == steps:
+            last = step + 1 == steps or elapsed >= seconds
+            if (step + 1) % every == 0 or last:
+                if last:
                     history.stopped = "finished"
                 best = _validate(model, valid, history, best, patience)
                 for callback in callbacks:
                     callback(history, model)
                 if checkpoint:
-                    save_checkpoint(checkpoint, run, history, model, optimizer, state, best)
-            if not history.stopped and (interrupted.is_set() or should_stop()):
+                    save()
+            if not history.stopped and (stop or (world == 1 and asked())):
                 history.stopped = "interrupted"
                 if checkpoint:
-                    save_checkpoint(checkpoint, run, history, model, optimizer, state, best)
+                    save()
     if patience is not None and best is not None:
         model.load_state_dict(best)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     model.eval()
     return history
+
+
+class Adam:
+    """Adam for a whole model: fused where gradients are dense, lazy where they are sparse.
+
+    The lazy half, torch's SparseAdam, moves only the rows of the words in the batch. Weight decay
+    is decoupled (Loshchilov, Hutter 2019) and for dense matrices only.
+    """
+
+    def __init__(
+        self, model: nn.Module, lr: float, weight_decay: float = 0.0, beta2: float = 0.999
+    ):
+        sparse = [part.weight for part in model.modules() if getattr(part, "sparse", False)]
+        dense = [p for p in model.parameters() if all(p is not q for q in sparse)]
+        groups = [
+            {"params": [p for p in dense if p.dim() > 1], "weight_decay": weight_decay},
+            {"params": [p for p in dense if p.dim() == 1], "weight_decay": 0.0},
+        ]
+        betas = (0.9, beta2)
+        self.halves = [torch.optim.AdamW(groups, lr, betas, fused=True)]
+        if sparse:
+            self.halves.append(torch.optim.SparseAdam(sparse, lr, betas))
+
+    @property
+    def param_groups(self) -> list[dict]:
+        """Those of both halves, as every torch optimizer has them."""
+        return [group for half in self.halves for group in half.param_groups]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for half in self.halves:
+            half.zero_grad()
+
+    def step(self) -> None:
+        """Move every parameter."""
+        for half in self.halves:
+            half.step()
+
+    def state_dict(self) -> dict:
+        """Both halves, for a checkpoint."""
+        return {"halves": [half.state_dict() for half in self.halves]}
+
+    def load_state_dict(self, content: dict) -> None:
+        """Go on from a checkpoint."""
+        for half, part in zip(self.halves, content["halves"], strict=True):
+            half.load_state_dict(part)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
+    """Scale all gradients, sparse ones too, so that their norm is at most `limit`.
+
+    Returns the norm before, as `torch.nn.utils.clip_grad_norm_` does, which refuses sparse ones.
+    """
+    values = []
+    for p in parameters:
+        if p.grad.is_sparse:
+            p.grad = p.grad.coalesce()  # a word met twice is one row
+        values.append(p.grad.values() if p.grad.is_sparse else p.grad)
+    norm = nn.utils.get_total_norm(values).item()
+    if norm > limit:
+        torch._foreach_mul_(values, limit / (norm + 1e-6))
+    return norm
 
 
 def detach(state):
@@ -188,7 +278,7 @@ def _validate(model, valid, history: History, best, patience):
     if valid is None:
         return best
     history.valid_step.append(len(history.loss))
-    history.valid_loss.append(evaluate(model, valid))
+    history.valid_loss.extend(_average([], evaluate(model, valid)))
     if patience is None:
         return best
     if history.valid_loss[-1] == history.best:
@@ -216,6 +306,52 @@ def _interrupt_flag():
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# -------------------------------------------------------------------------------------------------
+# Several processes: streams divided, gradients averaged, so that all make the same step
+
+
+def _place() -> tuple[int, int]:
+    """Number of this process and how many there are."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+
+
+def _average(parameters: Iterable[nn.Parameter], *numbers: float) -> Sequence[float]:
+    """Put the mean over the processes into every gradient; return the means of the numbers.
+
+    Dense gradients and numbers travel in one message. Of a sparse gradient only the rows do.
+    """
+    for p in parameters:
+        if p.grad is None:  # a group of words that this batch never named
+            p.grad = torch.zeros_like(p)
+    world = _place()[1]
+    if world == 1:
+        return numbers
+    dense = [p.grad for p in parameters if not p.grad.is_sparse]
+    first = dense[0].new_tensor(numbers) if dense else torch.tensor(numbers, device=pick_device())
+    message = torch.cat([first, *(grad.flatten() for grad in dense)]) / world
+    dist.all_reduce(message)
+    means, *parts = message.split([len(numbers), *(grad.numel() for grad in dense)])
+    for grad, part in zip(dense, parts, strict=True):
+        grad.copy_(part.view_as(grad))
+    for p in parameters:
+        if p.grad.is_sparse:  # every process has as many rows as it has words in a window
+            places = torch.cat(_from_all(p.grad._indices()), dim=1)
+            rows = torch.cat(_from_all(p.grad._values() / world))
+            p.grad = torch.sparse_coo_tensor(places, rows, p.shape)
+    return means.tolist()
+
+
+def _from_all(x: Tensor) -> list[Tensor]:
+    """The same tensor of every process, in their order."""
+    world = _place()[1]
+    if world == 1:
+        return [x]
+    parts = [torch.empty_like(x) for _ in range(world)]
+    dist.all_gather(parts, x.contiguous())
+    return parts
 
 
 # -------------------------------------------------------------------------------------------------
@@ -253,8 +389,18 @@ _NOT_OURS = (
 )
 
 
-def save_checkpoint(path, run, history, model, optimizer, state, best) -> None:
-    """Everything that a run needs to go on as if it had never been stopped."""
+_OTHER_WORDS = (
+    "Контрольная точка {} сделана с другим словарём: "
+    "возьмите тот же текст или назовите другой файл."
+)
+
+
+def save_checkpoint(path, run, history, model, optimizer, state, best, tokens=None) -> None:
+    """Everything that a run needs to go on as if it had never been stopped, tokens included.
+
+    Of several processes all must call it; the first one writes.
+    """
+    device = next(model.parameters()).device
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     content = {
         "format": 1,
@@ -262,11 +408,14 @@ def save_checkpoint(path, run, history, model, optimizer, state, best) -> None:
         "history": asdict(history),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "state": detach(state),
+        "state": _each(detach(state), lambda part: torch.cat(_from_all(part), dim=1)),
         "best": best,
-        "random": [torch.get_rng_state(), *cuda],
+        "tokens": tokens,
+        "random": [part.cpu() for part in _from_all(torch.get_rng_state().to(device))],
+        "cuda": cuda,
     }
-    save_atomically(content, path)
+    if _place()[0] == 0:
+        save_atomically(content, path)
 
 
 def _restore(content: dict, run: dict, model, optimizer, device):
@@ -287,10 +436,12 @@ def _restore(content: dict, run: dict, model, optimizer, device):
         history.stopped = ""
     model.load_state_dict(content["model"])
     optimizer.load_state_dict(content["optimizer"])
-    torch.set_rng_state(content["random"][0])
-    if torch.cuda.is_available() and len(content["random"]) > 1:
-        torch.cuda.set_rng_state_all(content["random"][1:])
-    return history, _each(content["state"], lambda part: part.to(device)), content["best"]
+    rank, world = _place()
+    torch.set_rng_state(content["random"][rank % len(content["random"])])
+    if torch.cuda.is_available() and content["cuda"]:
+        torch.cuda.set_rng_state_all(content["cuda"])
+    own = lambda part: part.chunk(world, dim=1)[rank].contiguous().to(device)
+    return history, _each(content["state"], own), content["best"]
 
 
 def _check_writable(path: Path) -> None:

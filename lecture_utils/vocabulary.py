@@ -35,6 +35,20 @@ def join_words(tokens: Iterable[str]) -> str:
     return text
 
 
+def word_parts(word: str) -> list[str]:
+    """What a word shares with others: lower case, a capital, endings of 1–4, beginnings of 3–6.
+
+    "-а" is an ending, "а-" a beginning. A mark has no parts; a short word only the short ones.
+    """
+    plain = word.lower()
+    if not plain[-1].isalpha():
+        return []
+    longer = len(plain) > 4
+    ends = [f"-{plain[-n:]}" for n in range(1, 5) if len(plain) >= n + 2]
+    begins = [f"{plain[:n]}-" for n in range(3, 7) if longer and len(plain) >= n + 1]
+    return [plain, *(["⟨capital⟩"] if word != plain else []), *ends, *begins]
+
+
 class Vocabulary:
     """A fixed numbering of tokens: specials first, then by falling frequency, then by alphabet.
 
@@ -94,6 +108,19 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Tokens of the numbers, specials included."""
         return [self.tokens[number] for number in ids]
+
+    def parts(self) -> list[list[int]]:
+        """Numbers, from 1, of the parts of every token that at least two tokens have; 0 fills up.
+
+        Rows of equal length; specials have no parts.
+        """
+        rows = [[] if token[0] == "⟨" else word_parts(token) for token in self.tokens]
+        counts = Counter(part for row in rows for part in row)
+        shared = sorted(part for part, n in counts.items() if n > 1)
+        number = {part: k for k, part in enumerate(shared, start=1)}
+        known = [[number[part] for part in row if part in number] for row in rows]
+        longest = max(map(len, known))
+        return [row + [0] * (longest - len(row)) for row in known]
 
     def encode_name(self, name: str, gender: str) -> list[int]:
         """Numbers of a whole name: the gender as the start symbol, the letters, the end symbol."""
