@@ -155,7 +155,7 @@ class TiedWordModel(LanguageModel):
         self,
         vocab_size: int,
         embedding_size: int = 256,
-        hidden_size: int = 512,
+        hidden_size: int = 384,
         cutoffs: Sequence[int] = (1000, 4000),
         parts: Tensor | None = None,
         counts: Tensor | None = None,
@@ -171,7 +171,7 @@ class TiedWordModel(LanguageModel):
         self.edges = (*cutoffs, vocab_size)
         self.dropout, self.word_dropout = dropout, word_dropout
         self.words = nn.Parameter(0.05 * torch.randn(vocab_size, embedding_size))
-        self.parts = None
+        self.parts = self._table = None
         if parts is not None:
             self.parts = nn.Parameter(0.04 * torch.randn(int(parts.max()) + 1, embedding_size))
             self.register_buffer("parts_of", parts, persistent=False)
@@ -185,11 +185,26 @@ class TiedWordModel(LanguageModel):
             self.bias.data.copy_(share.log())
             self.groups.bias.data.copy_(torch.tensor(groups).log())
 
+    def nats(self, batch: Batch, state=None) -> tuple[Tensor, object]:
+        """−ln p of each target, (targets,), and the new state; the table is built only once."""
+        self._table = self.table()
+        try:
+            return super().nats(batch, state)
+        finally:
+            self._table = None
+
+    def table(self) -> tuple[Tensor, ...]:
+        """Vectors of all words, whole (vocab, embedding) and cut at the edges."""
+        if self._table is not None:
+            return self._table
+        whole = self.words
+        if self.parts is not None:
+            whole = whole + F.embedding_bag(self.parts_of, self.parts, mode="sum", padding_idx=0)
+        return whole, *whole.split([high - low for low, high in pairwise((0, *self.edges))])
+
     def features(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Words (batch, time) → features (batch, time, embedding), last (h, c)."""
-        e = F.embedding(x, self.words)
-        if self.parts is not None:
-            e = e + self._sum_of_parts(x.flatten()).view_as(e)
+        e = F.embedding(x, self.table()[0])
         if self.training:
             e = F.dropout(torch.ones_like(self.words[:, :1]), self.word_dropout)[x] * e
         h, state = self.rnn(self._locked_dropout(e, self.dropout[0]), state)
@@ -197,30 +212,20 @@ class TiedWordModel(LanguageModel):
 
     def near(self, h: Tensor) -> Tensor:
         """Features (…, embedding) → scores of the frequent words, then of the groups."""
-        return torch.cat([self._scores(h, 0, self.edges[0]), self.groups(h)], dim=-1)
+        frequent = F.linear(h, self.table()[1], self.bias[: self.edges[0]])
+        return torch.cat([frequent, self.groups(h)], dim=-1)
 
     def group(self, h: Tensor, k: int) -> Tensor:
         """Features (…, embedding) → scores (…, size) of the words edges[k], …, edges[k+1] − 1."""
-        return self._scores(h, self.edges[k], self.edges[k + 1])
+        return F.linear(h, self.table()[k + 2], self.bias[self.edges[k] : self.edges[k + 1]])
 
     @torch.no_grad()
     def fold(self) -> "TiedWordModel":
         """Add the parts to the rows once and for all: the same distribution, a smaller model."""
-        if self.parts is not None:
-            self.words += self._sum_of_parts(slice(None))
-            self.parts = None
-            del self.parts_of
+        self.words.copy_(self.table()[0])
+        self.parts = None
         return self
-
-    def _scores(self, h: Tensor, low: int, high: int) -> Tensor:
-        rows = self.words[low:high]
-        if self.parts is not None:
-            rows = rows + self._sum_of_parts(slice(low, high))
-        return F.linear(h, rows, self.bias[low:high])
-
-    def _sum_of_parts(self, words: Tensor | slice) -> Tensor:
-        return F.embedding_bag(self.parts_of[words], self.parts, mode="sum", padding_idx=0)
 
     def _locked_dropout(self, x: Tensor, p: float) -> Tensor:
         """One mask (batch, 1, width) for all steps of the window."""
-        return F.dropout(torch.ones_like(x[:, :1]), p, self.training) * x if self.training else x
+        return F.dropout(torch.ones_like(x[:, :1]), p) * x if self.training else x

@@ -1,6 +1,7 @@
 """Choosing the next symbol: greedy, temperature, top-k, nucleus; names and text step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -61,41 +62,131 @@ def entropy(probs: Tensor) -> Tensor:
     return torch.special.entr(probs).sum(-1)
 
 
+def draw(
+    model: LanguageModel,
+    h: Tensor,
+    generator: torch.Generator,
+    forbidden: Sequence[int] = (),
+    temperature: float = 1.0,
+    **rule,
+) -> Tensor:
+    """One symbol (batch,) for each row of features h (batch, hidden), by `choice_probs`.
+
+    `forbidden` symbols are never drawn. With an adaptive softmax the rare words of a group are
+    looked at only if the group comes up, and the distribution is the same: no word of a group is
+    more probable than the group. So if a group is not among the top k or in the nucleus, neither
+    is any of its words.
+    """
+    first = model.edges[0]
+    whole = rule.get("top_p") is not None and temperature not in (0, 1)  # needs every word's share
+    if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
+        return _draw_from_all(model, h, generator, forbidden, temperature, **rule)
+    near = torch.log_softmax(model.near(h), dim=-1)  # (batch, frequent + groups)
+    near[:, forbidden] = -torch.inf
+    if temperature > 0 and rule.get("top_k") is None and rule.get("top_p") is None:
+        return _draw_by_group(model, h, near, generator, temperature)
+    probs = choice_probs(near, temperature, **rule)
+    symbol = _draw(probs, generator)
+    unsure = (probs[:, first:] > 0).any(-1)
+    if unsure.any():
+        all_ = _draw_from_all(model, h[unsure], generator, forbidden, temperature, **rule)
+        symbol[unsure] = all_
+    return symbol
+
+
+def _draw(probs: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.multinomial(probs.cpu(), 1, generator=generator)[:, 0].to(probs.device)
+
+
+def _draw_from_all(model, h, generator, forbidden, temperature, **rule) -> Tensor:
+    log_probs = model.log_probs(h)  # (batch, vocab)
+    log_probs[:, forbidden] = -torch.inf
+    return _draw(choice_probs(log_probs, temperature, **rule), generator)
+
+
+def _draw_by_group(model, h, near, generator, temperature) -> Tensor:
+    """Draw with p^(1/T) by rejection: a group enters with a bound on Σ p^(1/T) of its words.
+
+    With q the share of a word in its group, Σ q^(1/T) is at most 1 for T ≤ 1 and n^(1 − 1/T) for
+    n words otherwise. A group that came up is accepted with the true sum over the bound. If it is
+    refused, the row is drawn again, the true sum known.
+    """
+    first, power = model.edges[0], 1 / temperature
+    sizes = torch.tensor([high - low for low, high in pairwise(model.edges)], device=h.device)
+    slack = max(0.0, 1 - power) * sizes.log()  # ln of the bound, for each group
+    weights = near * power
+    weights[:, first:] += slack
+    exact = torch.zeros_like(weights[:, first:], dtype=torch.bool)
+    symbol = _draw(weights.softmax(-1), generator)
+    chosen = torch.where(symbol >= first, symbol - first, -1)  # group to look into, or −1
+    while (chosen >= 0).any():
+        for k in chosen.unique().tolist():
+            if k < 0:
+                continue
+            rows = (chosen == k).nonzero()[:, 0]
+            inside = torch.log_softmax(model.group(h[rows], k), dim=-1) * power
+            total = inside.logsumexp(-1)
+            luck = torch.rand(len(rows), generator=generator).to(h.device).log()
+            taken = exact[rows, k] | (luck < total - slack[k])
+            symbol[rows] = _draw(inside.softmax(-1), generator) + model.edges[k]
+            weights[rows, first + k] = near[rows, first + k] * power + total
+            exact[rows, k], chosen[rows] = True, torch.where(taken, -1, k)
+        again = (chosen >= 0).nonzero()[:, 0]
+        if len(again):
+            symbol[again] = _draw(weights[again].softmax(-1), generator)
+            chosen[again] = torch.where(symbol[again] >= first, symbol[again] - first, -1)
+    return symbol
+
+
 @torch.no_grad()
-def generate(
+def symbols(
     model: LanguageModel,
     prompt: Tensor,
     length: int,
     *,
-    forbidden: list[int],
+    forbidden: Sequence[int],
     generator: torch.Generator,
-    rule: Callable[[Tensor], Tensor] = choice_probs,
-    end: int | None = None,
+    rule: Callable[[Tensor], Tensor] | None = None,
+    **choice,
+) -> Iterator[Tensor]:
+    """Continue each row of `prompt` (batch, time) by `length` symbols, yielding (batch,) each time.
+
+    The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
+    drawn. `choice` goes to `choice_probs`; a `rule` of your own gets ln p (batch, vocab) instead.
+    """
+    state, x = None, prompt
+    for _ in range(length):
+        was_training = model.training
+        model.eval()
+        h, state = model.features(x, state)
+        if rule is None:
+            symbol = draw(model, h[:, -1], generator, forbidden, **choice)
+        else:
+            log_probs = model.log_probs(h[:, -1])
+            log_probs[:, forbidden] = -torch.inf
+            symbol = _draw(rule(log_probs), generator)
+        model.train(was_training)
+        yield symbol
+        x = symbol[:, None]
+
+
+def generate(
+    model: LanguageModel, prompt: Tensor, length: int, *, end: int | None = None, **options
 ) -> Tensor:
     """Continue each row of `prompt` (batch, time) by up to `length` symbols → (batch, ≤ length).
 
-    The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
-    drawn. After `end` a row is filled with `end`, and when all rows have ended, drawing ends.
+    After `end` a row is filled with `end`, and when all rows have ended, drawing ends. `options`
+    are those of `symbols`.
     """
-    was_training = model.training
-    model.eval()
-    state, x, drawn = None, prompt, []
-    ended = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
-    for _ in range(length):
-        h, state = model.features(x, state)
-        log_probs = model.log_probs(h[:, -1])  # (batch, vocab): only the last step is needed
-        log_probs[:, forbidden] = -torch.inf
-        probs = rule(log_probs).cpu()
-        symbol = torch.multinomial(probs, 1, generator=generator).to(x.device)  # (batch, 1)
+    drawn, ended = [], torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
+    for symbol in symbols(model, prompt, length, **options):
         if end is not None:
             symbol[ended] = end
-            ended |= symbol[:, 0] == end
+            ended |= symbol == end
         drawn.append(symbol)
-        x = symbol
         if end is not None and ended.all():
             break
-    model.train(was_training)
-    return torch.cat(drawn, dim=1)
+    return torch.stack(drawn, dim=1)
 
 
 def sample_names(
@@ -127,8 +218,8 @@ def sample_names(
         max_length,
         forbidden=[vocabulary.index[s] for s in NAME_SPECIALS if s != END],
         generator=torch.Generator().manual_seed(seed),
-        rule=lambda log_probs: choice_probs(log_probs, **rule),
         end=end,
+        **rule,
     )
     rows = (row[: row.index(end)] if end in row else row for row in ids.tolist())
     return [prefix + "".join(vocabulary.decode(row)) for row in rows]
@@ -150,6 +241,36 @@ def continue_text(
     A prompt word unknown even with е for ё is read as ⟨unk⟩, and a line says so; ⟨unk⟩ is never
     written. `rule` goes to `choice_probs`. Raises ValueError for an empty prompt.
     """
+    words, options = _begin(model, vocabulary, prompt, num_words, count, seed, split)
+    ids = generate(model, length=num_words, **options, **rule)
+    return [join_words(words + vocabulary.decode(row)) for row in ids.tolist()]
+
+
+def stream_text(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    prompt: str,
+    num_words: int,
+    *,
+    seed: int = 0,
+    split: Callable[[str], list[str]] = split_words,
+    **rule,
+) -> Iterator[str]:
+    """The prompt, then word by word what is drawn, as it is drawn: print each with `end=""`.
+
+    Together the text of `continue_text`, with the same `rule`, seed and errors.
+    """
+    words, options = _begin(model, vocabulary, prompt, num_words, 1, seed, split)
+    written = join_words(words)
+    yield written
+    for symbol in symbols(model, length=num_words, **options, **rule):
+        words += vocabulary.decode(symbol.tolist())
+        text = join_words(words)
+        yield text[len(written) :]
+        written = text
+
+
+def _begin(model, vocabulary, prompt, num_words, count, seed, split):
     words = split(prompt)
     if not words:
         raise ValueError("Начало текста пустое: дайте хотя бы одно слово.")
@@ -158,15 +279,11 @@ def continue_text(
     unknown = [word for word in words if vocabulary.find(word) is None]
     if unknown:
         print(f"Этих слов сеть не знает и читает их как ⟨unk⟩: {', '.join(unknown)}.")
-    ids = generate(
-        model,
-        torch.tensor([vocabulary.encode(words)] * count, device=_device(model)),
-        num_words,
-        forbidden=[vocabulary.index[UNK]] if UNK in vocabulary else [],
-        generator=torch.Generator().manual_seed(seed),
-        rule=lambda log_probs: choice_probs(log_probs, **rule),
-    )
-    return [join_words(words + vocabulary.decode(row)) for row in ids.tolist()]
+    return words, {
+        "prompt": torch.tensor([vocabulary.encode(words)] * count, device=_device(model)),
+        "forbidden": [vocabulary.index[UNK]] if UNK in vocabulary else [],
+        "generator": torch.Generator().manual_seed(seed),
+    }
 
 
 def _device(model: LanguageModel) -> torch.device:

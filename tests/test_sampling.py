@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecture_utils.models import LetterModel, WordModel
-from lecture_utils.sampling import choice_probs, continue_text, entropy, generate, sample_names
+from lecture_utils.sampling import (
+    choice_probs,
+    continue_text,
+    draw,
+    entropy,
+    generate,
+    sample_names,
+    stream_text,
+)
 from lecture_utils.vocabulary import NAME_SPECIALS, UNK, Vocabulary
 
 logits = st.lists(st.floats(-8, 8), min_size=2, max_size=12).map(torch.tensor)
@@ -195,3 +203,57 @@ def test_a_model_in_training_comes_back_in_training(words):
     words.train()
     continue_text(words, WORDS, "Все", 3)
     assert words.training
+
+
+# Adaptive softmax: groups of rare words are opened only when they come up
+
+ADAPTIVE = WordModel(30, 8, 8, cutoffs=[5, 12])
+RULES = st.one_of(
+    st.builds(lambda t: {"temperature": t}, st.sampled_from([0.05, 0.5, 0.8, 1.0, 1.7, 4.0])),
+    st.builds(lambda k, u: {"top_k": k, "uniform": u}, st.integers(1, 30), st.booleans()),
+    st.builds(lambda k, t: {"top_k": k, "temperature": t}, st.integers(1, 9), st.floats(0.3, 3)),
+    st.builds(lambda p: {"top_p": p}, st.floats(0.05, 1)),
+    st.builds(lambda p, t: {"top_p": p, "temperature": t}, st.floats(0.1, 1), st.floats(0.3, 3)),
+    st.builds(lambda p, k: {"top_p": p, "top_k": k}, st.floats(0.1, 1), st.integers(1, 9)),
+    st.just({"temperature": 0}),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(RULES, st.floats(0.3, 12), st.sampled_from([[], [0], [0, 20]]), st.integers(0, 99))
+def test_words_drawn_by_groups_follow_the_full_distribution(rule, spread, forbidden, seed):
+    torch.manual_seed(seed)
+    h = (spread * torch.randn(1, 8)).repeat(20_000, 1)
+    with torch.no_grad():
+        drawn = draw(ADAPTIVE, h, torch.Generator().manual_seed(seed), forbidden, **rule)
+        log_probs = ADAPTIVE.log_probs(h[0])
+    log_probs[forbidden] = -torch.inf
+    probs = choice_probs(log_probs, **rule)
+    freq = drawn.bincount(minlength=30) / len(drawn)
+    torch.testing.assert_close(freq, probs, atol=0.018, rtol=0)  # five standard deviations
+    assert (probs[drawn] > 0).all()
+
+
+@pytest.mark.parametrize("rule", [{}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.2}])
+def test_groups_are_opened_only_for_rows_where_they_come_up(rule, monkeypatch):
+    torch.manual_seed(0)
+    model = WordModel(30, 8, 8, cutoffs=[5, 12])
+    model.head.bias.data[5:] = -20.0  # groups all but never come up
+    monkeypatch.setattr(model, "group", None)
+    with torch.no_grad():
+        drawn = draw(model, torch.randn(100, 8), torch.Generator().manual_seed(0), **rule)
+    assert drawn.max() < 5 and len(set(drawn.tolist())) > 1
+
+
+def test_text_comes_word_by_word_and_is_the_same_as_at_once(words):
+    options = {"num_words": 20, "seed": 4, "top_k": 3}
+    pieces = list(stream_text(words, WORDS, "Все смешалось", **options))
+    assert len(pieces) == 21 and pieces[0] == "Все смешалось"
+    assert "".join(pieces) == continue_text(words, WORDS, "Все смешалось", **options)[0]
+
+
+def test_a_word_is_on_the_page_before_the_next_is_drawn(words, monkeypatch):
+    steps, features = [], words.features
+    monkeypatch.setattr(words, "features", lambda *a: steps.append(1) or features(*a))
+    stream = stream_text(words, WORDS, "Все", 5)
+    assert [len(steps) for _ in stream] == [0, 1, 2, 3, 4, 5]

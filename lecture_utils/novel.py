@@ -1,0 +1,203 @@
+"""The recipe for one long text: its parts, its model, weights ready for use, and huge files."""
+
+import json
+import math
+import os
+import pickle
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lecture_utils.batching import StreamBatches
+from lecture_utils.corpora import DATA, CorpusError
+from lecture_utils.models import TiedWordModel
+from lecture_utils.training import Adam, History, save_atomically, train
+from lecture_utils.vocabulary import UNK, Vocabulary, split_words
+
+PRETRAINED = DATA / "pretrained" / "novel.pt"
+BATCH_SIZE, SEQ_LEN = 32, 35
+
+
+class Corpus(NamedTuple):
+    """Ids of a text cut 80 / 10 / 10; words seen once in the first part are ⟨unk⟩."""
+
+    vocabulary: Vocabulary
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+
+
+def divide(text: str) -> Corpus:
+    """Words and marks of `text` as a corpus. Raises CorpusError for a text without words."""
+    tokens = split_words(text)
+    if len(tokens) < 10:
+        raise CorpusError("В тексте почти нет слов: возьмите текст подлиннее.")
+    vocabulary = Vocabulary.build(tokens[: len(tokens) * 8 // 10], min_count=2)
+    return _cut(vocabulary, torch.tensor(vocabulary.encode(tokens)))
+
+
+def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
+    a, b = (len(ids) * tenths // 10 for tenths in (8, 9))
+    return Corpus(vocabulary, ids[:a], ids[a:b], ids[b:])
+
+
+# -------------------------------------------------------------------------------------------------
+# A text larger than the memory
+
+
+def divide_file(path: str | Path, folder: str | Path) -> Corpus:
+    """As `divide`, for a UTF-8 file of any size: its ids lie in `folder` and are mapped from there.
+
+    They are built once: a first pass over the text numbers the words as they come and counts them,
+    a second over the numbers puts them in order of frequency. Memory holds a piece of the text and
+    the list of its types. Raises CorpusError for a file that cannot be read or has no words.
+    """
+    path, folder = Path(path), Path(folder)
+    ids_file, words_file = folder / "ids.bin", folder / "words.json"
+    try:
+        source = [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
+        known = json.loads(words_file.read_text("utf-8")) if words_file.exists() else {}
+        if known.get("source") != source or not ids_file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            tokens = _write_ids(path, ids_file)
+            known = {"source": source, "tokens": tokens}
+            aside = Path(f"{words_file}.tmp")
+            aside.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
+            os.replace(aside, words_file)
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
+    except OSError as error:
+        raise CorpusError(
+            f"Файл «{path}» нельзя прочесть или рядом с результатом нельзя записать его номера: "
+            f"{error.strerror}."
+        ) from error
+    ids = torch.from_numpy(np.memmap(ids_file, dtype=np.int32, mode="c"))
+    return _cut(Vocabulary(known["tokens"]), ids)
+
+
+def _write_ids(path: Path, target: Path) -> list[str]:
+    """Write the ids aside, then rename; return the tokens of the vocabulary."""
+    aside, number = Path(f"{target}.tmp"), {}
+    with open(aside, "wb") as file:
+        for piece in _pieces(path):
+            ids = array("i", (number.setdefault(word, len(number)) for word in split_words(piece)))
+            ids.tofile(file)
+    if aside.stat().st_size < 40:
+        aside.unlink()
+        raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
+    ids = np.memmap(aside, dtype=np.int32, mode="r+")
+    chunks = [slice(start, start + 1_000_000) for start in range(0, len(ids), 1_000_000)]
+    counts, end = np.zeros(len(number), dtype=np.int64), len(ids) * 8 // 10
+    for chunk in chunks:
+        counts += np.bincount(ids[chunk][: max(end - chunk.start, 0)], minlength=len(number))
+    words = list(number)
+    kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
+    new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
+    new[kept] = np.arange(1, len(kept) + 1)
+    for chunk in chunks:
+        ids[chunk] = new[ids[chunk]]
+    ids.flush()
+    os.replace(aside, target)
+    return [UNK, *(words[k] for k in kept)]
+
+
+def _pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
+    """The text in pieces that end where a blank is, so that no word is torn."""
+    with open(path, encoding="utf-8-sig") as file:
+        rest = ""
+        while piece := file.read(size):
+            piece = rest + piece
+            end = max(piece.rfind(" "), piece.rfind("\n")) + 1
+            rest = piece[end:]
+            yield piece[:end]
+        yield rest
+
+
+# -------------------------------------------------------------------------------------------------
+# The model and its training
+
+
+def build(corpus: Corpus, **settings) -> TiedWordModel:
+    """A fresh model for this corpus; `settings` are those of `TiedWordModel`."""
+    size = len(corpus.vocabulary)
+    cutoffs = settings.pop("cutoffs", [edge for edge in (1000, 4000) if edge < size])
+    counts = np.zeros(size, dtype=np.int64)
+    for piece in corpus.train.split(1_000_000):
+        counts += np.bincount(piece.numpy(), minlength=size)
+    parts = torch.tensor(corpus.vocabulary.parts())
+    counts = torch.tensor(counts)
+    return TiedWordModel(size, cutoffs=cutoffs, parts=parts, counts=counts, **settings)
+
+
+def train_novel(
+    corpus: Corpus, steps: int, batch_size: int = BATCH_SIZE, seed: int = 0, **options
+) -> tuple[TiedWordModel, History]:
+    """The recipe found by the study in data/README.md; `options` are those of `training.train`.
+
+    Where the processor multiplies bfloat16 faster, matrix products are taken in it.
+    """
+    torch.manual_seed(seed)
+    model = build(corpus)
+    batches = StreamBatches(corpus.train, batch_size, SEQ_LEN)
+    optimizer = Adam(model, lr=0.003, beta2=0.99)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        history = train(
+            model,
+            batches,
+            optimizer,
+            steps,
+            **{"clip": 1.0, "decay": True, "vocabulary": corpus.vocabulary, **options},
+        )
+    finally:
+        torch.set_float32_matmul_precision(before)
+    return model, history
+
+
+def perplexity(model: TiedWordModel, ids: Tensor) -> float:
+    """Of the whole text, in order, with the state carried."""
+    from lecture_utils.training import evaluate
+
+    return math.exp(evaluate(model, StreamBatches(ids, 1, min(500, len(ids) - 1))))
+
+
+# -------------------------------------------------------------------------------------------------
+# Weights ready for use
+
+
+def save_pretrained(path: str | Path, model: TiedWordModel, vocabulary: Vocabulary) -> None:
+    """The folded model in half precision, with its settings and vocabulary, in one file."""
+    model.fold()
+    settings = {
+        "embedding_size": model.words.shape[1],
+        "hidden_size": model.rnn.hidden_size,
+        "cutoffs": list(model.edges[:-1]),
+    }
+    weights = {name: value.half() for name, value in model.state_dict().items()}
+    content = {"format": 1, "settings": settings, "tokens": vocabulary.tokens, "weights": weights}
+    save_atomically(content, path)
+
+
+def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocabulary]:
+    """A model ready to write, and its vocabulary. Raises ValueError for any other file."""
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        vocabulary = Vocabulary(content["tokens"])
+        model = TiedWordModel(len(vocabulary), **content["settings"])
+        model.load_state_dict(content["weights"])
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"Нет файла весов «{path}»: создайте его командой "
+            "python -m lecture_utils.training words --output data/pretrained/novel.pt."
+        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
+        ) from error
+    return model.eval(), vocabulary

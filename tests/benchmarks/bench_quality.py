@@ -1,0 +1,53 @@
+"""Perplexity on the last tenth after a few minutes of training, against Kneser–Ney n-grams.
+
+Trained on the first eight tenths; words and marks apart, case kept, types seen once → ⟨unk⟩.
+
+    LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_quality.py --minutes 5
+"""
+
+import argparse
+import sys
+
+import torch
+
+from lecture_utils import metrics, novel
+from lecture_utils.corpora import load_novel
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--part", choices=["test", "valid"], default="test", help="scored on")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    corpus = novel.divide(load_novel().text)
+    size, scored = len(corpus.vocabulary), getattr(corpus, options.part)
+    print(
+        f"{len(corpus.train)} tokens to train on, {size} types, {torch.get_num_threads()} threads"
+    )
+    n_grams = {}
+    for order in (3, 5):
+        model = metrics.KneserNey(order, size).fit([corpus.train.tolist()])
+        n_grams[order] = metrics.perplexity(model.nats([scored.tolist()]))
+    order = min(n_grams, key=n_grams.get)
+    model, history = novel.train_novel(
+        corpus,
+        10**6,
+        seconds=60 * options.minutes,
+        every=10**6,
+        seed=options.seed,
+        progress=sys.stderr.isatty(),
+    )
+    ours = novel.perplexity(model, scored)
+    epochs = history.symbols / len(corpus.train)
+    print(
+        f"ours: {ours:.2f}, {history.seconds:.0f} s, {epochs:.1f} epochs, "
+        f"{history.symbols / history.seconds:.0f} tokens/s"
+    )
+    print(f"Kneser–Ney {order}-gram: {n_grams[order]:.2f}")
+    print(f"ratio ours/KN = {ours / n_grams[order]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
