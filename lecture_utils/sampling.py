@@ -1,5 +1,6 @@
 """Choosing the next symbol: greedy, temperature, top-k, nucleus; names and text step by step."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -68,29 +69,35 @@ def draw(
     generator: torch.Generator,
     forbidden: Sequence[int] = (),
     temperature: float = 1.0,
-    **rule,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    uniform: bool = False,
 ) -> Tensor:
     """One symbol (batch,) for each row of features h (batch, hidden), by `choice_probs`.
 
-    `forbidden` symbols are never drawn. With an adaptive softmax the rare words of a group are
-    looked at only if the group comes up, and the distribution is the same: no word of a group is
-    more probable than the group. So if a group is not among the top k or in the nucleus, neither
-    is any of its words.
+    `forbidden` symbols are never drawn. With an adaptive softmax a group of rare words is looked
+    into only where it comes up, and the distribution is the same: no word of a group is more
+    probable than the group.
     """
+    rule = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "uniform": uniform}
     first = model.edges[0]
-    whole = rule.get("top_p") is not None and temperature not in (0, 1)  # needs every word's share
+    whole = top_p is not None and temperature not in (0, 1)  # needs the share of every word
     if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
-        return _draw_from_all(model, h, generator, forbidden, temperature, **rule)
+        return _draw_from_all(model, h, generator, forbidden, rule)
     near = torch.log_softmax(model.near(h), dim=-1)  # (batch, frequent + groups)
-    near[:, forbidden] = -torch.inf
-    if temperature > 0 and rule.get("top_k") is None and rule.get("top_p") is None:
+    for symbol in forbidden:
+        near[:, symbol] = -torch.inf
+    if top_k is None and top_p is None and temperature > 0:
         return _draw_by_group(model, h, near, generator, temperature)
-    probs = choice_probs(near, temperature, **rule)
+    if top_p is None or temperature == 0:
+        log_probs, ids = _best(model, h, near, top_k if temperature > 0 else 1)
+        place = _draw(choice_probs(log_probs, **rule), generator)
+        return ids.gather(1, place[:, None])[:, 0]
+    probs = choice_probs(near, **rule)
     symbol = _draw(probs, generator)
-    unsure = (probs[:, first:] > 0).any(-1)
+    unsure = (probs[:, first:] > 0).any(-1)  # else the nucleus holds none of a group's words
     if unsure.any():
-        all_ = _draw_from_all(model, h[unsure], generator, forbidden, temperature, **rule)
-        symbol[unsure] = all_
+        symbol[unsure] = _draw_from_all(model, h[unsure], generator, forbidden, rule)
     return symbol
 
 
@@ -98,13 +105,34 @@ def _draw(probs: Tensor, generator: torch.Generator) -> Tensor:
     return torch.multinomial(probs.cpu(), 1, generator=generator)[:, 0].to(probs.device)
 
 
-def _draw_from_all(model, h, generator, forbidden, temperature, **rule) -> Tensor:
+def _draw_from_all(model, h, generator, forbidden, rule) -> Tensor:
     log_probs = model.log_probs(h)  # (batch, vocab)
     log_probs[:, forbidden] = -torch.inf
-    return _draw(choice_probs(log_probs, temperature, **rule), generator)
+    return _draw(choice_probs(log_probs, **rule), generator)
 
 
-def _draw_by_group(model, h, near, generator, temperature) -> Tensor:
+def _best(model, h, near, k: int) -> tuple[Tensor, Tensor]:
+    """ln p and ids (batch, ≤ k) of the k most probable symbols."""
+    first = model.edges[0]
+    log_probs, ids = near[:, :first].topk(min(k, first))
+    for group, low in enumerate(model.edges[:-1]):
+        above = near[:, first + group] > log_probs[:, -1]
+        rows = slice(None) if k > first or above.all() else above.nonzero()[:, 0]
+        if k <= first and not above.any():
+            continue
+        inside = torch.log_softmax(model.group(h[rows], group), dim=-1)
+        best, place = inside.topk(min(k, inside.shape[1]))
+        both = torch.cat([log_probs[rows], best + near[rows, first + group, None]], dim=1)
+        of_both = torch.cat([ids[rows], place + low], dim=1)
+        if k > first:  # keep all that was found
+            log_probs, ids = both, of_both
+        else:
+            log_probs[rows], place = both.topk(k)
+            ids[rows] = of_both.gather(1, place)
+    return log_probs, ids
+
+
+def _draw_by_group(model, h, near, generator, temperature: float) -> Tensor:
     """Draw with p^(1/T) by rejection: a group enters with a bound on Σ p^(1/T) of its words.
 
     With q the share of a word in its group, Σ q^(1/T) is at most 1 for T ≤ 1 and n^(1 − 1/T) for
@@ -112,29 +140,32 @@ def _draw_by_group(model, h, near, generator, temperature) -> Tensor:
     refused, the row is drawn again, the true sum known.
     """
     first, power = model.edges[0], 1 / temperature
-    sizes = torch.tensor([high - low for low, high in pairwise(model.edges)], device=h.device)
-    slack = max(0.0, 1 - power) * sizes.log()  # ln of the bound, for each group
-    weights = near * power
-    weights[:, first:] += slack
-    exact = torch.zeros_like(weights[:, first:], dtype=torch.bool)
+    weights = near if power == 1 else near * power
+    slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
+    if power < 1:
+        weights[:, first:] += torch.tensor(slack, device=h.device)
     symbol = _draw(weights.softmax(-1), generator)
-    chosen = torch.where(symbol >= first, symbol - first, -1)  # group to look into, or −1
+    chosen = symbol - first  # the group to look into; negative for a word
+    known = torch.zeros_like(near[:, first:], dtype=torch.bool)
     while (chosen >= 0).any():
-        for k in chosen.unique().tolist():
+        for k in sorted(set(chosen.tolist())):
             if k < 0:
                 continue
             rows = (chosen == k).nonzero()[:, 0]
             inside = torch.log_softmax(model.group(h[rows], k), dim=-1) * power
+            symbol[rows] = _draw(inside.softmax(-1), generator) + model.edges[k]
+            if power == 1:
+                chosen[rows] = -1
+                continue
             total = inside.logsumexp(-1)
             luck = torch.rand(len(rows), generator=generator).to(h.device).log()
-            taken = exact[rows, k] | (luck < total - slack[k])
-            symbol[rows] = _draw(inside.softmax(-1), generator) + model.edges[k]
+            taken = known[rows, k] | (luck < total - slack[k])
             weights[rows, first + k] = near[rows, first + k] * power + total
-            exact[rows, k], chosen[rows] = True, torch.where(taken, -1, k)
+            known[rows, k], chosen[rows] = True, torch.where(taken, -1, k)
         again = (chosen >= 0).nonzero()[:, 0]
         if len(again):
             symbol[again] = _draw(weights[again].softmax(-1), generator)
-            chosen[again] = torch.where(symbol[again] >= first, symbol[again] - first, -1)
+            chosen[again] = symbol[again] - first
     return symbol
 
 
@@ -154,10 +185,10 @@ def symbols(
     The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
     drawn. `choice` goes to `choice_probs`; a `rule` of your own gets ln p (batch, vocab) instead.
     """
-    state, x = None, prompt
+    state, x, was_training = None, prompt, model.training
     for _ in range(length):
-        was_training = model.training
-        model.eval()
+        if model.training:
+            model.eval()
         h, state = model.features(x, state)
         if rule is None:
             symbol = draw(model, h[:, -1], generator, forbidden, **choice)
@@ -165,7 +196,8 @@ def symbols(
             log_probs = model.log_probs(h[:, -1])
             log_probs[:, forbidden] = -torch.inf
             symbol = _draw(rule(log_probs), generator)
-        model.train(was_training)
+        if was_training:  # between two words the model is as it was
+            model.train()
         yield symbol
         x = symbol[:, None]
 

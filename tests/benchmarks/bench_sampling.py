@@ -1,0 +1,94 @@
+"""Words a second of generation: ours in batches of 1 and 32, against the lecture's loop.
+
+The lecture's loop draws one word at a time, uniformly from the top 5 of all types; so do we here.
+Same sizes and vocabulary; the weights are untrained but for the bias, which has the frequencies.
+
+    LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_sampling.py
+"""
+
+import argparse
+import random
+import time
+
+import torch
+from bench_training import CUTOFFS
+from rivals import EmbeddingLstmLinear
+
+from lecture_utils.batching import StreamBatches
+from lecture_utils.corpora import load_novel
+from lecture_utils.models import WordModel
+from lecture_utils.sampling import generate
+from lecture_utils.training import Adam, train
+from lecture_utils.vocabulary import Vocabulary
+
+
+@torch.no_grad()
+def lecture_loop(net: EmbeddingLstmLinear, prompt: list[int], length: int) -> list[int]:
+    net.eval()
+    state, words = None, []
+    for word in prompt:
+        logits, state = net(torch.tensor([[word]]), state)
+    for _ in range(length):
+        _, best = torch.topk(logits[0], k=5)
+        words.append(random.choice(best.tolist()[0]))
+        logits, state = net(torch.tensor([[words[-1]]]), state)
+    return words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--length", type=int, default=200, help="words in a turn")
+    parser.add_argument("--turns", type=int, default=5)
+    options = parser.parse_args()
+
+    words = load_novel().text.split()
+    vocabulary = Vocabulary.build(words, specials=())
+    ids = torch.tensor(vocabulary.encode(words))
+    torch.manual_seed(0)
+    net = EmbeddingLstmLinear(len(vocabulary), 64)
+    cutoffs = [edge for edge in CUTOFFS if edge < len(vocabulary)]
+    model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs, sparse=True)
+    batches = StreamBatches(ids, 16, 32)
+    train(model, batches, Adam(model, 0.01), 100, progress=False)
+    prompt = ids[:2]
+    generator = torch.Generator().manual_seed(0)
+
+    def ours(batch: int, **rule):
+        return lambda: generate(
+            model,
+            prompt.repeat(batch, 1),
+            options.length,
+            forbidden=[],
+            generator=generator,
+            **rule,
+        )
+
+    top = {"top_k": 5, "uniform": True}
+    runs = {
+        "lecture": (1, lambda: lecture_loop(net, prompt.tolist(), options.length)),
+        "ours, batch 1": (1, ours(1, **top)),
+        "ours, batch 32": (32, ours(32, **top)),
+        "ours, batch 32, temperature 1": (32, ours(32)),
+        "ours, batch 32, temperature 0.7": (32, ours(32, temperature=0.7)),
+    }
+    seconds = dict.fromkeys(runs, 0.0)
+    for _ in range(options.turns):
+        for name, (_, run) in runs.items():
+            begun = time.perf_counter()
+            run()
+            seconds[name] += time.perf_counter() - begun
+    speed = {
+        name: batch * options.length * options.turns / seconds[name]
+        for name, (batch, _) in runs.items()
+    }
+    for name, value in speed.items():
+        print(f"{name}: {value:.0f} words/s")
+    against = {name: value / speed["lecture"] for name, value in speed.items()}
+    print(
+        f"ratio ours/lecture = {against['ours, batch 32']:.1f} at batch 32, "
+        f"{against['ours, batch 1']:.1f} at batch 1"
+    )
+
+
+if __name__ == "__main__":
+    main()
