@@ -81,7 +81,9 @@ def draw(
     """
     rule = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "uniform": uniform}
     first = model.edges[0]
-    whole = top_p is not None and temperature not in (0, 1)  # needs the share of every word
+    if temperature == 0:
+        top_k = 1
+    whole = (top_k or 0) > first or (top_p is not None and temperature not in (0, 1))
     if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
         return _draw_from_all(model, h, generator, forbidden, rule)
     near = torch.log_softmax(model.near(h), dim=-1)  # (batch, frequent + groups)
@@ -90,7 +92,7 @@ def draw(
     if top_k is None and top_p is None and temperature > 0:
         return _draw_by_group(model, h, near, generator, temperature)
     if top_p is None or temperature == 0:
-        log_probs, ids = _best(model, h, near, top_k if temperature > 0 else 1)
+        log_probs, ids = _best(model, h, near, top_k)
         place = _draw(choice_probs(log_probs, **rule), generator)
         return ids.gather(1, place[:, None])[:, 0]
     probs = choice_probs(near, **rule)
@@ -102,33 +104,35 @@ def draw(
 
 
 def _draw(probs: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.multinomial(probs.cpu(), 1, generator=generator)[:, 0].to(probs.device)
+    """A place (batch,) in each row of weights (batch, places): one random number a row."""
+    reach = probs.double().cumsum(-1)
+    luck = torch.rand(len(probs), 1, generator=generator).to(reach) * reach[:, -1:]
+    return torch.searchsorted(reach, luck, right=True)[:, 0]
 
 
 def _draw_from_all(model, h, generator, forbidden, rule) -> Tensor:
     log_probs = model.log_probs(h)  # (batch, vocab)
     log_probs[:, forbidden] = -torch.inf
-    return _draw(choice_probs(log_probs, **rule), generator)
+    probs = choice_probs(log_probs, **rule).cpu()
+    return torch.multinomial(probs, 1, generator=generator)[:, 0].to(h.device)
 
 
 def _best(model, h, near, k: int) -> tuple[Tensor, Tensor]:
-    """ln p and ids (batch, ≤ k) of the k most probable symbols."""
+    """ln p and ids (batch, ≤ k) of the k most probable symbols; k is at most edges[0]."""
     first = model.edges[0]
-    log_probs, ids = near[:, :first].topk(min(k, first))
+    log_probs, ids = near[:, :first].topk(k)
     for group, low in enumerate(model.edges[:-1]):
-        above = near[:, first + group] > log_probs[:, -1]
-        rows = slice(None) if k > first or above.all() else above.nonzero()[:, 0]
-        if k <= first and not above.any():
-            continue
-        inside = torch.log_softmax(model.group(h[rows], group), dim=-1)
-        best, place = inside.topk(min(k, inside.shape[1]))
-        both = torch.cat([log_probs[rows], best + near[rows, first + group, None]], dim=1)
-        of_both = torch.cat([ids[rows], place + low], dim=1)
-        if k > first:  # keep all that was found
-            log_probs, ids = both, of_both
-        else:
-            log_probs[rows], place = both.topk(k)
-            ids[rows] = of_both.gather(1, place)
+        rows = (near[:, first + group] > log_probs[:, -1]).nonzero()[:, 0]
+        if len(rows):
+            inside = torch.log_softmax(model.group(h[rows], group), dim=-1)
+            inside += near[rows, first + group, None]
+            above = (inside.amax(-1) > log_probs[rows, -1]).nonzero()[:, 0]
+            rows, inside = rows[above], inside[above]
+        if len(rows):
+            best, place = inside.topk(min(k, inside.shape[1]))
+            both = torch.cat([log_probs[rows], best], dim=1)
+            log_probs[rows], chosen = both.topk(k)
+            ids[rows] = torch.cat([ids[rows], place + low], dim=1).gather(1, chosen)
     return log_probs, ids
 
 
@@ -184,22 +188,23 @@ def symbols(
 
     The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
     drawn. `choice` goes to `choice_probs`; a `rule` of your own gets ln p (batch, vocab) instead.
+    Until the last symbol the model is in evaluation.
     """
     state, x, was_training = None, prompt, model.training
-    for _ in range(length):
-        if model.training:
-            model.eval()
-        h, state = model.features(x, state)
-        if rule is None:
-            symbol = draw(model, h[:, -1], generator, forbidden, **choice)
-        else:
-            log_probs = model.log_probs(h[:, -1])
-            log_probs[:, forbidden] = -torch.inf
-            symbol = _draw(rule(log_probs), generator)
-        if was_training:  # between two words the model is as it was
-            model.train()
-        yield symbol
-        x = symbol[:, None]
+    model.eval()
+    try:
+        for _ in range(length):
+            h, state = model.features(x, state)
+            if rule is None:
+                symbol = draw(model, h[:, -1], generator, forbidden, **choice)
+            else:
+                log_probs = model.log_probs(h[:, -1])
+                log_probs[:, forbidden] = -torch.inf
+                symbol = torch.multinomial(rule(log_probs).cpu(), 1, generator=generator)[:, 0]
+            yield symbol
+            x = symbol[:, None].to(x.device)
+    finally:
+        model.train(was_training)
 
 
 def generate(
