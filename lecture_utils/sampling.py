@@ -86,27 +86,28 @@ def draw(
     whole = (top_k or 0) > first or (top_p is not None and temperature not in (0, 1))
     if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
         return _draw_from_all(model, h, generator, forbidden, rule)
-    near = torch.log_softmax(model.near(h), dim=-1)  # (batch, frequent + groups)
+    near = model.near(h)  # scores (batch, frequent + groups)
     for symbol in forbidden:
         near[:, symbol] = -torch.inf
-    if top_k is None and top_p is None and temperature > 0:
+    if top_k is None and top_p is None:
         return _draw_by_group(model, h, near, generator, temperature)
+    near = torch.log_softmax(near, dim=-1)
     if top_p is None or temperature == 0:
         log_probs, ids = _best(model, h, near, top_k)
-        place = _draw(choice_probs(log_probs, **rule), generator)
+        place = _draw(choice_probs(log_probs, **rule).log(), generator)
         return ids.gather(1, place[:, None])[:, 0]
     probs = choice_probs(near, **rule)
-    symbol = _draw(probs, generator)
+    symbol = _draw(probs.log(), generator)
     unsure = (probs[:, first:] > 0).any(-1)  # else the nucleus holds none of a group's words
     if unsure.any():
         symbol[unsure] = _draw_from_all(model, h[unsure], generator, forbidden, rule)
     return symbol
 
 
-def _draw(probs: Tensor, generator: torch.Generator) -> Tensor:
-    """A place (batch,) in each row of weights (batch, places): one random number a row."""
-    reach = probs.double().cumsum(-1)
-    luck = torch.rand(len(probs), 1, generator=generator).to(reach) * reach[:, -1:]
+def _draw(log_weights: Tensor, generator: torch.Generator) -> Tensor:
+    """A place (batch,) in each row of ln weights (batch, places): one random number a row."""
+    reach = torch.softmax(log_weights, -1, dtype=torch.float64).cumsum(-1)
+    luck = torch.rand(len(reach), 1, generator=generator).to(reach.device) * reach[:, -1:]
     return torch.searchsorted(reach, luck, right=True)[:, 0]
 
 
@@ -143,24 +144,23 @@ def _draw_by_group(model, h, near, generator, temperature: float) -> Tensor:
     n words otherwise. A group that came up is accepted with the true sum over the bound. If it is
     refused, the row is drawn again, the true sum known.
     """
-    first, power = model.edges[0], 1 / temperature
-    weights = near if power == 1 else near * power
-    slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
-    if power < 1:
+    first, power, weights = model.edges[0], 1 / temperature, near
+    if power != 1:
+        slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
+        weights = near * power
         weights[:, first:] += torch.tensor(slack, device=h.device)
-    symbol = _draw(weights.softmax(-1), generator)
+        known = torch.zeros(len(near), len(slack), dtype=torch.bool, device=h.device)
+    symbol = _draw(weights, generator)
     chosen = symbol - first  # the group to look into; negative for a word
-    known = torch.zeros_like(near[:, first:], dtype=torch.bool)
-    while (chosen >= 0).any():
-        for k in sorted(set(chosen.tolist())):
-            if k < 0:
-                continue
+    while groups := [k for k in sorted(set(chosen.tolist())) if k >= 0]:
+        for k in groups:
             rows = (chosen == k).nonzero()[:, 0]
-            inside = torch.log_softmax(model.group(h[rows], k), dim=-1) * power
-            symbol[rows] = _draw(inside.softmax(-1), generator) + model.edges[k]
+            inside = model.group(h[rows], k)
             if power == 1:
-                chosen[rows] = -1
+                symbol[rows], chosen[rows] = _draw(inside, generator) + model.edges[k], -1
                 continue
+            inside = torch.log_softmax(inside, dim=-1) * power
+            symbol[rows] = _draw(inside, generator) + model.edges[k]
             total = inside.logsumexp(-1)
             luck = torch.rand(len(rows), generator=generator).to(h.device).log()
             taken = known[rows, k] | (luck < total - slack[k])
@@ -168,7 +168,7 @@ def _draw_by_group(model, h, near, generator, temperature: float) -> Tensor:
             known[rows, k], chosen[rows] = True, torch.where(taken, -1, k)
         again = (chosen >= 0).nonzero()[:, 0]
         if len(again):
-            symbol[again] = _draw(weights[again].softmax(-1), generator)
+            symbol[again] = _draw(weights[again], generator)
             chosen[again] = symbol[again] - first
     return symbol
 

@@ -12,7 +12,6 @@ import random
 import time
 
 import torch
-from bench_training import CUTOFFS
 from rivals import EmbeddingLstmLinear
 
 from lecture_utils.batching import StreamBatches
@@ -21,6 +20,8 @@ from lecture_utils.models import WordModel
 from lecture_utils.sampling import generate
 from lecture_utils.training import Adam, train
 from lecture_utils.vocabulary import Vocabulary
+
+CUTOFFS = (500, 2000, 5000, 10000, 16000, 22000, 28000, 34000, 40000, 46000)
 
 
 @torch.no_grad()
