@@ -106,11 +106,7 @@ class StreamBatches:
     def share(self, rank: int, world: int) -> "StreamBatches":
         """The streams of process `rank` of `world`. Raises ValueError if they don't divide."""
         streams = len(self.x)
-        if streams % world:
-            raise ValueError(
-                f"{streams} потоков не делятся поровну на {world} процессов: "
-                "задайте batch_size, кратный числу процессов."
-            )
+        check_share(streams, world)
         own = copy.copy(self)
         rows = slice(rank * streams // world, (rank + 1) * streams // world)
         own.x, own.y = self.x[rows], self.y[rows]
@@ -122,6 +118,15 @@ class StreamBatches:
         for stream in self.y:  # not at once: the text may be larger than the memory
             number = zlib.crc32(stream.numpy(), number)
         return number
+
+
+def check_share(streams: int, world: int) -> None:
+    """Raise ValueError if so many streams cannot be divided equally among the processes."""
+    if streams % world:
+        raise ValueError(
+            f"Потоков {streams}, а процессов {world}: поровну не разделить. "
+            "Задайте число потоков (batch_size), кратное числу процессов."
+        )
 
 
 def _at_least_one(**sizes: int) -> None:

@@ -186,13 +186,14 @@ class TiedWordModel(LanguageModel):
             self.register_buffer("parts_of", parts, persistent=False)
         self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.narrow = nn.Linear(hidden_size, embedding_size)
-        self.groups = nn.Linear(embedding_size, len(cutoffs))
+        self.groups = nn.Parameter(torch.zeros(len(cutoffs), embedding_size))
+        self.groups_bias = nn.Parameter(torch.zeros(len(cutoffs)))
         self.bias = nn.Parameter(torch.zeros(vocab_size))
         if counts is not None:
             share = (counts + 0.5) / (counts + 0.5).sum()
             groups = [share[low:high].sum() for low, high in pairwise(self.edges)]
             self.bias.data.copy_(share.log())
-            self.groups.bias.data.copy_(torch.tensor(groups).log())
+            self.groups_bias.data.copy_(torch.tensor(groups).log())
 
     def nats(self, batch: Batch, state=None) -> tuple[Tensor, object]:
         """−ln p of each target, (targets,), and the new state; the table is built only once."""
@@ -222,7 +223,7 @@ class TiedWordModel(LanguageModel):
     def near(self, h: Tensor) -> Tensor:
         """Features (…, embedding) → scores of the frequent words, then of the groups."""
         frequent = F.linear(h, self.table()[1], self.bias[: self.edges[0]])
-        return torch.cat([frequent, self.groups(h)], dim=-1)
+        return torch.cat([frequent, F.linear(h, self.groups, self.groups_bias)], dim=-1)
 
     def group(self, h: Tensor, k: int) -> Tensor:
         """Features (…, embedding) → scores (…, size) of the words edges[k], …, edges[k+1] − 1."""

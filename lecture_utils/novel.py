@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
-from lecture_utils.corpora import DATA, CorpusError
+from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
 from lecture_utils.models import TiedWordModel
-from lecture_utils.training import Adam, History, save_atomically, train
+from lecture_utils.training import Adam, History, evaluate, save_atomically, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
 PRETRAINED = DATA / "pretrained" / "novel.pt"
@@ -39,6 +40,27 @@ def divide(text: str) -> Corpus:
         raise CorpusError("В тексте почти нет слов: возьмите текст подлиннее.")
     vocabulary = Vocabulary.build(tokens[: len(tokens) * 8 // 10], min_count=2)
     return _cut(vocabulary, torch.tensor(vocabulary.encode(tokens)))
+
+
+def find_corpus(name: str, folder: str | Path) -> Corpus:
+    """The corpus called `novel` or `story`, or that of a file, its ids in `folder`/name.ids.
+
+    Of several processes on a machine the first one builds the ids. Raises CorpusError.
+    """
+    if name in ("novel", "story"):
+        return divide((load_novel() if name == "novel" else story_text()).text)
+    if not Path(name).is_file():
+        raise CorpusError(
+            f"Корпуса «{name}» нет: назовите novel, story или файл с текстом в UTF-8."
+        )
+    several = dist.is_available() and dist.is_initialized()
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    if several and not first:
+        dist.barrier()
+    corpus = divide_file(name, Path(folder) / f"{Path(name).name}.ids")
+    if several and first:
+        dist.barrier()
+    return corpus
 
 
 def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
@@ -64,11 +86,14 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
         known = json.loads(words_file.read_text("utf-8")) if words_file.exists() else {}
         if known.get("source") != source or not ids_file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            tokens = _write_ids(path, ids_file)
-            known = {"source": source, "tokens": tokens}
-            aside = Path(f"{words_file}.tmp")
-            aside.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
-            os.replace(aside, words_file)
+            aside = folder / "aside.tmp"
+            try:
+                known = {"source": source, "tokens": _write_ids(path, aside)}
+                os.replace(aside, ids_file)
+                aside.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
+                os.replace(aside, words_file)
+            finally:
+                aside.unlink(missing_ok=True)
     except UnicodeDecodeError as error:
         raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
     except OSError as error:
@@ -81,16 +106,15 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
 
 
 def _write_ids(path: Path, target: Path) -> list[str]:
-    """Write the ids aside, then rename; return the tokens of the vocabulary."""
-    aside, number = Path(f"{target}.tmp"), {}
-    with open(aside, "wb") as file:
+    """Write the ids into `target`; return the tokens of the vocabulary."""
+    number: dict[str, int] = {}
+    with open(target, "wb") as file:
         for piece in _pieces(path):
             ids = array("i", (number.setdefault(word, len(number)) for word in split_words(piece)))
             ids.tofile(file)
-    if aside.stat().st_size < 40:
-        aside.unlink()
+    if target.stat().st_size < 40:
         raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
-    ids = np.memmap(aside, dtype=np.int32, mode="r+")
+    ids = np.memmap(target, dtype=np.int32, mode="r+")
     chunks = [slice(start, start + 1_000_000) for start in range(0, len(ids), 1_000_000)]
     counts, end = np.zeros(len(number), dtype=np.int64), len(ids) * 8 // 10
     for chunk in chunks:
@@ -102,7 +126,6 @@ def _write_ids(path: Path, target: Path) -> list[str]:
     for chunk in chunks:
         ids[chunk] = new[ids[chunk]]
     ids.flush()
-    os.replace(aside, target)
     return [UNK, *(words[k] for k in kept)]
 
 
@@ -162,8 +185,6 @@ def train_novel(
 
 def perplexity(model: TiedWordModel, ids: Tensor) -> float:
     """Of the whole text, in order, with the state carried."""
-    from lecture_utils.training import evaluate
-
     return math.exp(evaluate(model, StreamBatches(ids, 1, min(500, len(ids) - 1))))
 
 
@@ -196,7 +217,7 @@ def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocab
             f"Нет файла весов «{path}»: создайте его командой "
             "python -m lecture_utils.training words --output data/pretrained/novel.pt."
         ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
         raise ValueError(
             f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
         ) from error

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.batching import NameBatches, StreamBatches, check_share
 from lecture_utils.models import LanguageModel, WordModel
 from lecture_utils.vocabulary import Vocabulary
 
@@ -53,7 +53,8 @@ def pick_device(name: str | None = None) -> torch.device:
     Apple's MPS is not chosen by itself: on recurrent layers as small as ours the many small steps
     cost more there than on the CPU.
     """
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    card = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own
+    return torch.device(name or (card if torch.cuda.is_available() else "cpu"))
 
 
 @torch.no_grad()
@@ -120,7 +121,7 @@ def train(
     tokens = vocabulary.tokens if vocabulary else None
     if checkpoint and resume and Path(checkpoint).exists():
         content = load_checkpoint(checkpoint)
-        if content["tokens"] != tokens:
+        if content.get("tokens") != tokens:
             raise ValueError(_OTHER_WORDS.format(checkpoint))
         history, state, best = _restore(content, run, model, optimizer, target)
     elif checkpoint:
@@ -482,27 +483,94 @@ def write_curve(history: History, path: str | Path) -> None:
     os.replace(aside, path)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status, 2 for bad input."""
-    from lecture_utils.corpora import CorpusError, load_novel
-
-    parser = argparse.ArgumentParser(prog="python -m lecture_utils.training", description=__doc__)
-    parser.add_argument("run", choices=["lecture"], help="the lecture's settings, unchanged")
-    parser.add_argument("--steps", type=int, default=950)
-    parser.add_argument("--output", default="data/lecture_curve.csv", help="the curve, as CSV")
-    options = parser.parse_args(arguments)
+@contextmanager
+def _together():
+    """Join the processes that torchrun has started, if it has."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
-        _check_writable(Path(options.output))
-        history = train_as_in_lecture(load_novel().text, options.steps)
-    except (CorpusError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    if history.stopped != "finished":
-        print("Обучение прервано, кривая не записана.", file=sys.stderr)
-        return 1
+        yield
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _lecture(options) -> str:
+    from lecture_utils.corpora import load_novel
+
+    history = train_as_in_lecture(load_novel().text, options.steps)
+    if history.stopped == "interrupted":
+        return ""
     write_curve(history, options.output)
     tail = history.loss[-200:]
-    print(f"mean loss of the last {len(tail)} steps: {sum(tail) / len(tail):.3f} nats")
+    return f"mean loss of the last {len(tail)} steps: {sum(tail) / len(tail):.3f} nats"
+
+
+def _words(options) -> str:
+    from lecture_utils import novel
+
+    check_share(options.batch_size, int(os.environ.get("WORLD_SIZE", 1)))
+    if options.checkpoint:
+        _check_writable(Path(options.checkpoint))
+    with _together():
+        corpus = novel.find_corpus(options.corpus, Path(options.output).parent)
+        model, history = novel.train_novel(
+            corpus,
+            options.steps or 10**9,
+            seconds=60 * (options.minutes or (math.inf if options.steps else 5)),
+            batch_size=options.batch_size,
+            seed=options.seed,
+            valid=StreamBatches(corpus.valid, 8, 100),
+            every=options.every,
+            checkpoint=options.checkpoint,
+            resume=options.resume,
+        )
+        if history.stopped == "interrupted":
+            return ""
+        if _place()[0] == 0:
+            novel.save_pretrained(options.output, model, corpus.vocabulary)
+    score = {part: novel.perplexity(model, getattr(corpus, part)) for part in ("valid", "test")}
+    return (
+        f"{history.symbols} tokens in {history.seconds:.0f} s; "
+        f"perplexity: middle tenth {score['valid']:.2f}, last tenth {score['test']:.2f}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status: 2 for bad input, 1 if interrupted."""
+    from lecture_utils.corpora import CorpusError
+
+    parser = argparse.ArgumentParser(prog="python -m lecture_utils.training", description=__doc__)
+    runs = parser.add_subparsers(required=True)
+    lecture = runs.add_parser("lecture", help="the lecture's settings, unchanged: the curve as CSV")
+    lecture.set_defaults(run=_lecture)
+    lecture.add_argument("--steps", type=int, default=950)
+    lecture.add_argument("--output", default="data/lecture_curve.csv")
+    words = runs.add_parser("words", help="the recipe for a long text: weights to write with")
+    words.set_defaults(run=_words)
+    words.add_argument("--corpus", default="novel", help="novel, story or a UTF-8 file of any size")
+    words.add_argument("--minutes", type=float, help="to train; 5 unless --steps are given")
+    words.add_argument("--steps", type=int)
+    words.add_argument("--batch-size", type=int, default=32, help="streams, of all processes")
+    words.add_argument("--every", type=int, default=500, help="steps between validations")
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--checkpoint", help="file to keep the run in")
+    words.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    words.add_argument("--output", default="novel.pt", help="weights")
+    options = parser.parse_args(arguments)
+    first = int(os.environ.get("RANK", 0)) == 0
+    try:
+        _check_writable(Path(options.output))
+        report = options.run(options)
+    except (CorpusError, ValueError) as error:
+        if first:
+            print(error, file=sys.stderr)
+        return 2
+    if not report:
+        print("Обучение прервано, результат не записан.", file=sys.stderr)
+        return 1
+    if first:
+        print(report)
     return 0
 
 

@@ -119,7 +119,7 @@ class Vocabulary:
         shared = sorted(part for part, n in counts.items() if n > 1)
         number = {part: k for k, part in enumerate(shared, start=1)}
         known = [[number[part] for part in row if part in number] for row in rows]
-        longest = max(map(len, known))
+        longest = max(1, *map(len, known))
         return [row + [0] * (longest - len(row)) for row in known]
 
     def encode_name(self, name: str, gender: str) -> list[int]:

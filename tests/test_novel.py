@@ -1,0 +1,300 @@
+"""novel: a text cut in parts, files larger than memory, the tied model's weights ready for use."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lecture_utils import corpora, novel, training
+from lecture_utils.corpora import CorpusError
+from lecture_utils.models import TiedWordModel
+from lecture_utils.sampling import continue_text
+from lecture_utils.vocabulary import UNK, Vocabulary, word_parts
+
+TEXT = corpora.story_text().text[:60_000]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return novel.divide(TEXT)
+
+
+@pytest.fixture
+def model(corpus):
+    torch.manual_seed(0)
+    return novel.build(corpus, embedding_size=16, hidden_size=24, cutoffs=[100, 300])
+
+
+# Parts of words
+
+
+def test_forms_share_beginnings_and_words_share_endings():
+    left, right = set(word_parts("Княгиня")), set(word_parts("княгиню"))
+    assert "княгин-" in left & right and "⟨capital⟩" in left - right
+    assert "-ого" in set(word_parts("доброго")) & set(word_parts("другого"))
+    assert word_parts("…") == [] and word_parts("в") == ["в"]
+
+
+def test_parts_of_a_single_word_get_no_number():
+    rows = Vocabulary([UNK, "дом", "Дом", "…"]).parts()
+    assert rows[0] == rows[3] == [0] * len(rows[1]) and len({len(row) for row in rows}) == 1
+    assert rows[1] == rows[2] == [2, 1]  # «-м» and «дом»; the capital is only in one
+    assert Vocabulary(["дом", "лес"]).parts() == [[0], [0]]
+
+
+# The tied model
+
+
+def test_the_tied_model_starts_from_the_frequencies(corpus):
+    torch.manual_seed(0)
+    model = novel.build(corpus, embedding_size=16, cutoffs=[100, 300]).eval()
+    nn.init.zeros_(model.words), nn.init.zeros_(model.parts)
+    with torch.no_grad():
+        probs = model(torch.tensor([[1, 2]]))[0][0, -1].exp()
+    counts = corpus.train.bincount(minlength=len(probs)) + 0.5
+    torch.testing.assert_close(probs, counts / counts.sum(), rtol=1e-4, atol=1e-6)
+
+
+def test_folding_changes_no_prediction(model):
+    model.eval()
+    x = torch.randint(len(model.words), (2, 5))
+    with torch.no_grad():
+        before, _ = model(x)
+        after, _ = model.fold()(x)
+    torch.testing.assert_close(before, after)
+    assert model.parts is None and "parts" not in model.state_dict()
+
+
+def test_forms_of_a_word_learn_from_each_other(corpus, model):
+    ids = corpus.vocabulary.index
+    x = torch.tensor([[ids["княгиня"]]])
+    model.eval().features(x)[0].sum().backward()
+    moved = model.words - model.words.grad  # a step along the gradient
+    with torch.no_grad():
+        model.parts -= model.parts.grad
+    assert (moved != model.words)[ids["княгиню"]].sum() == 0
+    assert not torch.equal(model.table()[0][ids["княгиню"]], moved[ids["княгиню"]])
+
+
+def test_a_dropout_mask_is_the_same_for_a_whole_window(model):
+    model.train()
+    x = model._locked_dropout(torch.ones(4, 50, 16), 0.5)
+    assert (x == x[:, :1]).all() and set(x.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(x[0], x[1])
+
+
+def test_the_recipe_beats_the_trigram_on_the_story():
+    from lecture_utils.metrics import KneserNey, perplexity
+
+    corpus = novel.divide(TEXT)
+    model, _ = novel.train_novel(corpus, 150, batch_size=8, progress=False)
+    n_gram = KneserNey(3, len(corpus.vocabulary)).fit([corpus.train.tolist()])
+    baseline = perplexity(n_gram.nats([corpus.valid.tolist()]))
+    assert novel.perplexity(model, corpus.valid) < baseline
+
+
+# Files larger than memory
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_a_file_gives_the_same_ids_as_the_text_in_memory(file, corpus, monkeypatch):
+    pieces = novel._pieces
+    monkeypatch.setattr(novel, "_pieces", lambda path: pieces(path, size=1000))
+    mapped = novel.divide_file(file, file.parent / "ids")
+    assert mapped.vocabulary.tokens == corpus.vocabulary.tokens
+    for part in ("train", "valid", "test"):
+        assert getattr(mapped, part).tolist() == getattr(corpus, part).tolist()
+
+
+def test_ids_are_built_once_and_anew_when_the_file_has_changed(file):
+    folder = file.parent / "ids"
+    novel.divide_file(file, folder)
+    made = (folder / "ids.bin").stat().st_mtime_ns
+    novel.divide_file(file, folder)
+    assert (folder / "ids.bin").stat().st_mtime_ns == made
+    file.write_text(TEXT + " Совсем другое." * 9, encoding="utf-8")
+    assert len(novel.divide_file(file, folder).test) > len(novel.divide(TEXT).test)
+    assert sorted(p.name for p in folder.iterdir()) == ["ids.bin", "words.json"]
+
+
+def test_training_reads_the_ids_from_the_disk(file):
+    mapped = novel.divide_file(file, file.parent / "ids")
+    in_memory = novel.divide(TEXT)
+    losses = [
+        novel.train_novel(c, 2, batch_size=4, progress=False)[1].loss for c in (mapped, in_memory)
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("Привет".encode("cp1251") * 99, "UTF-8"), (b"", "почти нет слов")]
+)
+def test_a_file_that_is_no_text_is_named_and_leaves_nothing(tmp_path, content, said):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=rf"bad\.txt.*{said}"):
+        novel.divide_file(path, tmp_path / "ids")
+    assert not list((tmp_path / "ids").iterdir())
+
+
+# Weights ready for use
+
+
+def test_saved_weights_write_the_same_text(tmp_path, corpus, model):
+    path = tmp_path / "weights.pt"
+    novel.save_pretrained(path, model, corpus.vocabulary)
+    loaded, vocabulary = novel.load_pretrained(path)
+    assert vocabulary.tokens == corpus.vocabulary.tokens and not loaded.training
+    assert path.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 60_000
+    text = continue_text(loaded, vocabulary, "Однажды", 12, temperature=0)
+    assert text == continue_text(model.half().float(), vocabulary, "Однажды", 12, temperature=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", {"format": 1}, {"tokens": ["a"], "settings": 3}])
+def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match=r"weights\.pt.*не веса"):
+        novel.load_pretrained(path)
+
+
+def test_absent_weights_are_named_with_the_command_that_makes_them(tmp_path):
+    with pytest.raises(ValueError, match=r"absent\.pt.*lecture_utils\.training words"):
+        novel.load_pretrained(tmp_path / "absent.pt")
+
+
+# Command line
+
+
+def words(*arguments):
+    return training.main(["words", "--steps", "2", "--batch-size", "4", *map(str, arguments)])
+
+
+def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(file, capsys):
+    weights = file.parent / "w.pt"
+    assert words("--corpus", file, "--output", weights) == 0
+    assert "perplexity: middle tenth" in capsys.readouterr().out
+    assert isinstance(novel.load_pretrained(weights)[0], TiedWordModel)
+
+
+@pytest.fixture
+def refused(file, capsys):
+    """Run, and assert: one sentence that says it, status 2, nothing overwritten."""
+
+    def run(said, *arguments):
+        output = file.parent / "w.pt"
+        output.write_bytes(b"old")
+        before = {path: path.read_bytes() for path in file.parent.rglob("*") if path.is_file()}
+        assert words("--output", output, *arguments) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert said in error[-1] and sum("шаг" not in line for line in error) == 1
+        assert all(path.read_bytes() == content for path, content in before.items())
+
+    return run
+
+
+def test_an_unknown_corpus_is_refused(refused):
+    refused("Корпуса «novell» нет", "--corpus", "novell")
+
+
+def test_a_file_that_cannot_be_read_as_text_is_refused(refused, tmp_path):
+    (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x00\x01" * 99)
+    refused("не в UTF-8", "--corpus", tmp_path / "noise.txt")
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root reads everything")
+def test_a_file_without_permission_is_refused(refused, file):
+    file.chmod(0)
+    refused("нельзя прочесть", "--corpus", file)
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_the_command(file, capsys):
+    assert words("--corpus", file, "--output", file.parent / "absent" / "w.pt") == 2
+    assert "нельзя записать" in capsys.readouterr().err
+
+
+def test_more_processes_than_streams_are_refused(refused, file, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    refused("процессов 8", "--corpus", file)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused(refused, file):
+    run = file.parent / "run.pt"
+    assert words("--corpus", file, "--checkpoint", run, "--output", file.parent / "w.pt") == 0
+    other = file.parent / "other.txt"
+    other.write_text(TEXT.replace("лиса", "рысь"), encoding="utf-8")
+    refused("другим словарём", "--corpus", other, "--checkpoint", run, "--resume")
+
+
+# Several processes
+
+
+def torchrun(count: int, code: str, *arguments) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={count}", "--no-python", sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(list(map(str, command)), check=True, env=environment, capture_output=True)
+
+
+FIFTY_STEPS = """
+import json, sys, torch
+import torch.distributed as dist
+from lecture_utils.batching import StreamBatches
+from lecture_utils.models import TiedWordModel, WordModel
+from lecture_utils.training import Adam, _together, train
+
+path, kind, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
+torch.set_num_threads(1)
+ids = torch.randint(60, (9000,), generator=torch.Generator().manual_seed(1)) ** 2 // 60
+with _together():
+    torch.manual_seed(0)
+    if kind == "sparse":
+        model = WordModel(60, 16, 16, cutoffs=[20, 40], sparse=True)
+    else:
+        parts = torch.randint(9, (60, 3))
+        model = TiedWordModel(60, 16, 16, [20, 40], parts, dropout=(0, 0), word_dropout=0)
+    optimizer = Adam(model, lr=0.01, weight_decay=0.1)
+    done = iter(range(1, 99))
+    history = train(model, StreamBatches(ids, 8, 10), optimizer, 50, clip=0.5, decay=True,
+                    valid=StreamBatches(ids[:500], 1, 50), every=20, progress=False,
+                    checkpoint=path + ".pt", resume=True,
+                    should_stop=lambda: next(done) == stop)
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        json.dump([history.loss, history.valid_loss, history.grad_norm], open(path, "w"))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sparse", "tied"])
+def test_two_processes_have_the_losses_of_one(tmp_path, kind):
+    import json
+
+    torchrun(2, FIFTY_STEPS, tmp_path / "two", kind, 0)
+    command = [sys.executable, "-c", FIFTY_STEPS, str(tmp_path / "one"), kind, "0"]
+    subprocess.run(command, check=True)
+    two, one = (json.loads(Path(tmp_path / name).read_text()) for name in ("two", "one"))
+    assert len(one[0]) == 50 and one[0][-1] < one[0][0]
+    for mine, theirs in zip(two, one, strict=True):
+        torch.testing.assert_close(torch.tensor(mine), torch.tensor(theirs), atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_one_goes_on_from_their_checkpoint(tmp_path):
+    import json
+
+    torchrun(2, FIFTY_STEPS, tmp_path / "run", "sparse", 7)
+    assert len(json.loads((tmp_path / "run").read_text())[0]) == 7
+    torchrun(2, FIFTY_STEPS, tmp_path / "run", "sparse", 0)
+    command = [sys.executable, "-c", FIFTY_STEPS, str(tmp_path / "one"), "sparse", "0"]
+    subprocess.run(command, check=True)
+    resumed, one = (json.loads((tmp_path / name).read_text())[0] for name in ("run", "one"))
+    torch.testing.assert_close(torch.tensor(resumed), torch.tensor(one), atol=1e-5, rtol=0)
