@@ -114,18 +114,22 @@ def _write_ids(path: Path, target: Path) -> list[str]:
             ids.tofile(file)
     if target.stat().st_size < 40:
         raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
-    ids = np.memmap(target, dtype=np.int32, mode="r+")
-    chunks = [slice(start, start + 1_000_000) for start in range(0, len(ids), 1_000_000)]
-    counts, end = np.zeros(len(number), dtype=np.int64), len(ids) * 8 // 10
-    for chunk in chunks:
-        counts += np.bincount(ids[chunk][: max(end - chunk.start, 0)], minlength=len(number))
+    length, chunk = target.stat().st_size // 4, 1_000_000
+    counts, end = np.zeros(len(number), dtype=np.int64), length * 8 // 10
+    with open(target, "rb") as file:
+        for start in range(0, end, chunk):
+            ids = np.fromfile(file, np.int32, min(chunk, end - start))
+            counts += np.bincount(ids, minlength=len(number))
     words = list(number)
     kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
     new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
     new[kept] = np.arange(1, len(kept) + 1)
-    for chunk in chunks:
-        ids[chunk] = new[ids[chunk]]
-    ids.flush()
+    with open(target, "r+b") as file:
+        for start in range(0, length, chunk):
+            file.seek(4 * start)
+            ids = np.fromfile(file, np.int32, chunk)
+            file.seek(4 * start)
+            new[ids].tofile(file)
     return [UNK, *(words[k] for k in kept)]
 
 
