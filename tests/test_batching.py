@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -100,3 +101,25 @@ def test_a_fingerprint_tells_data_and_cut_apart():
         NameBatches([[1, 2]], 1, seed=1).fingerprint(),
     }
     assert len(prints) == 5
+
+
+def test_processes_share_the_streams_and_see_every_word_once():
+    whole = StreamBatches(range(41), 4, 3)
+    shares = [whole.share(rank, 2) for rank in range(2)]
+    for number in range(len(whole)):
+        together = torch.cat([share.batch(0, number).x for share in shares])
+        assert torch.equal(together, whole.batch(0, number).x)
+
+
+def test_streams_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match=r"Потоков 4, а процессов 3"):
+        StreamBatches(range(41), 4, 3).share(0, 3)
+
+
+def test_a_window_of_an_array_on_disk_is_read_when_asked_for(tmp_path):
+    np.arange(41, dtype=np.int32).tofile(tmp_path / "ids.bin")
+    mapped = np.memmap(tmp_path / "ids.bin", dtype=np.int32, mode="c")
+    stream, same = StreamBatches(torch.from_numpy(mapped), 4, 3), StreamBatches(range(41), 4, 3)
+    assert stream.y.data_ptr() == torch.from_numpy(mapped).data_ptr() + 4  # nothing is copied
+    assert torch.equal(stream.batch(0, 1).y, same.batch(0, 1).y)
+    assert stream.fingerprint() == same.fingerprint()

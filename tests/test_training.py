@@ -15,9 +15,17 @@ import torch
 from torch import nn
 
 from lecture_utils import training
-from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.batching import Batch, NameBatches, StreamBatches
 from lecture_utils.models import LetterModel, WordModel
-from lecture_utils.training import History, evaluate, load_checkpoint, save_atomically, train
+from lecture_utils.training import (
+    Adam,
+    History,
+    clip_gradients,
+    evaluate,
+    load_checkpoint,
+    save_atomically,
+    train,
+)
 
 CYCLE = [1, 2, 3, 4, 0] * 60  # a text that can be learned by heart
 NAMES = [[1, 2, 3, 0], [1, 3, 0], [1, 4, 4, 4, 0]] * 4
@@ -123,7 +131,72 @@ def test_with_decay_the_step_size_falls_along_a_cosine_and_comes_back():
     assert optimizer.param_groups[0]["lr"] == 1.0
 
 
+# Sparse gradients
+
+
+def test_sparse_gradients_are_clipped_as_dense_ones():
+    ids, y = torch.randint(20, (2, 4, 10))
+    norms, steps = [], []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = WordModel(20, 8, 8, cutoffs=[5], sparse=sparse)
+        model.nats(Batch(ids, y))[0].sum().backward()  # words are met more than once
+        norms.append(clip_gradients(list(model.parameters()), 0.1))
+        grad = model.embedding.weight.grad
+        steps.append(grad.to_dense() if sparse else grad)
+    assert norms[0] == pytest.approx(norms[1]) and norms[0] > 1
+    torch.testing.assert_close(steps[0], steps[1])
+
+
+def test_lazy_adam_moves_only_the_words_of_the_batch():
+    torch.manual_seed(0)
+    model = WordModel(20, 8, 8, sparse=True)
+    before = model.embedding.weight.detach().clone()
+    train(model, StreamBatches([3, 4] * 30, 2, 10), Adam(model, 0.01), 2, progress=False)
+    moved = (model.embedding.weight != before).any(1).nonzero().flatten()
+    assert moved.tolist() == [3, 4]
+
+
+def test_a_run_with_sparse_gradients_resumes_bit_for_bit(tmp_path):
+    def run(**options):
+        torch.manual_seed(0)
+        model = WordModel(5, 8, 8, cutoffs=[2], sparse=True, dropout=0.2)
+        batches = StreamBatches(CYCLE, 4, 10)
+        return model, train(model, batches, Adam(model, 0.02), 12, progress=False, **options)
+
+    whole, history = run()
+    stops = iter([False] * 4 + [True])
+    run(checkpoint=tmp_path / "run.pt", should_stop=lambda: next(stops))
+    resumed, second = run(checkpoint=tmp_path / "run.pt", resume=True)
+    assert same_weights(whole, resumed) and second.loss == history.loss
+
+
+def test_weight_decay_shrinks_dense_matrices_only():
+    model = WordModel(20, 8, 8, sparse=True)
+    for p in model.parameters():
+        nn.init.ones_(p)
+        p.grad = torch.zeros_like(p)
+    model.embedding.weight.grad = model.embedding.weight.grad.to_sparse(1)
+    Adam(model, lr=0.1, weight_decay=0.5).step()
+    shrunk = {name for name, p in model.named_parameters() if p.max() < 1}
+    assert shrunk == {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "head.weight"}
+
+
 # Stopping
+
+
+def test_a_run_for_some_seconds_ends_with_the_step_size_at_zero():
+    rates = []
+    torch.manual_seed(0)
+    model = WordModel(5, 8, 8)
+    optimizer = Adam(model, 1.0)
+    note = lambda history, model: rates.append(optimizer.param_groups[0]["lr"])
+    batches, options = StreamBatches(CYCLE, 4, 10), {"decay": True, "progress": False}
+    history = train(
+        model, batches, optimizer, 10**9, seconds=0.3, every=1, callbacks=[note], **options
+    )
+    assert history.stopped == "finished" and history.seconds >= 0.3
+    assert rates == sorted(rates, reverse=True) and rates[0] > 0.9 and rates[-1] < 1e-6
 
 
 def test_every_n_steps_there_is_a_validation_and_a_callback():
