@@ -164,12 +164,12 @@ class TiedWordModel(LanguageModel):
         self,
         vocab_size: int,
         embedding_size: int = 256,
-        hidden_size: int = 384,
+        hidden_size: int = 512,
         cutoffs: Sequence[int] = (1000, 4000),
         parts: Tensor | None = None,
         counts: Tensor | None = None,
-        dropout: Sequence[float] = (0.4, 0.5),
-        word_dropout: float = 0.1,
+        dropout: Sequence[float] = (0.5, 0.6),
+        word_dropout: float = 0.15,
     ):
         """`parts` (vocab, most parts): numbers of the parts of each word, filled up with 0.
 

@@ -529,11 +529,8 @@ def _words(options) -> str:
             return ""
         if _place()[0] == 0:
             novel.save_pretrained(options.output, model, corpus.vocabulary)
-    score = {part: novel.perplexity(model, getattr(corpus, part)) for part in ("valid", "test")}
-    return (
-        f"{history.symbols} tokens in {history.seconds:.0f} s; "
-        f"perplexity: middle tenth {score['valid']:.2f}, last tenth {score['test']:.2f}"
-    )
+    score = novel.perplexity(model, corpus.valid)
+    return f"{history.symbols} tokens in {history.seconds:.0f} s; validation perplexity {score:.2f}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -183,7 +183,7 @@ def words(*arguments):
 def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(file, capsys):
     weights = file.parent / "w.pt"
     assert words("--corpus", file, "--output", weights) == 0
-    assert "perplexity: middle tenth" in capsys.readouterr().out
+    assert "validation perplexity" in capsys.readouterr().out
     assert isinstance(novel.load_pretrained(weights)[0], TiedWordModel)
 
 
