@@ -50,18 +50,19 @@ class LanguageModel(nn.Module):
 
     def target_nats(self, h: Tensor, y: Tensor) -> Tensor:
         """−ln p of the targets y (n,) given features (n, hidden); a group only where it is hit."""
-        goal, far = y, []
-        for k, (low, high) in enumerate(pairwise(self.edges)):
-            inside = (low <= y) & (y < high)
-            hit = inside.nonzero()[:, 0]
-            goal = goal.masked_fill(inside, self.edges[0] + k)
-            if len(hit):
-                scores = self.group(h[hit], k)
-                far.append((hit, F.cross_entropy(scores, y[hit] - low, reduction="none")))
+        if len(self.edges) == 1:
+            return F.cross_entropy(self.near(h), y, reduction="none")
+        group = torch.bucketize(y, torch.tensor(self.edges[:-1], device=y.device), right=True)
+        goal = torch.where(group > 0, self.edges[0] - 1 + group, y)  # 0: frequent, then groups
         nats = F.cross_entropy(self.near(h), goal, reduction="none")
-        for hit, more in far:
-            nats = nats.index_add(0, hit, more)
-        return nats
+        order, counts = group.argsort(), group.bincount(minlength=len(self.edges)).tolist()
+        h_by_group, y_by_group = h[order].split(counts)[1:], y[order].split(counts)[1:]
+        inside = [nats.new_zeros(counts[0])]
+        for k, low in enumerate(self.edges[:-1]):
+            if counts[k + 1]:
+                scores, place = self.group(h_by_group[k], k), y_by_group[k] - low
+                inside.append(F.cross_entropy(scores, place, reduction="none"))
+        return nats.index_add(0, order, torch.cat(inside))
 
 
 # -------------------------------------------------------------------------------------------------

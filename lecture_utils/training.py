@@ -204,10 +204,13 @@ class Adam:
     ):
         sparse = [part.weight for part in model.modules() if getattr(part, "sparse", False)]
         dense = [p for p in model.parameters() if all(p is not q for q in sparse)]
-        groups = [
-            {"params": [p for p in dense if p.dim() > 1], "weight_decay": weight_decay},
-            {"params": [p for p in dense if p.dim() == 1], "weight_decay": 0.0},
-        ]
+        groups = [{"params": dense, "weight_decay": 0.0}]
+        if weight_decay:
+            matrices, vectors = (
+                [p for p in dense if (p.dim() > 1) is big] for big in (True, False)
+            )
+            groups = [{"params": matrices, "weight_decay": weight_decay}]
+            groups.append({"params": vectors, "weight_decay": 0.0})
         betas = (0.9, beta2)
         self.halves = [torch.optim.AdamW(groups, lr, betas, fused=True)]
         if sparse:
