@@ -22,6 +22,7 @@ from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
 PRETRAINED = DATA / "pretrained" / "novel.pt"
 BATCH_SIZE, SEQ_LEN = 32, 35
+STEPS = 2460  # ten epochs of the novel; more do not help
 
 
 class Corpus(NamedTuple):

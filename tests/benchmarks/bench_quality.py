@@ -1,6 +1,7 @@
 """Perplexity on the last tenth after a few minutes of training, against Kneser–Ney n-grams.
 
-Trained on the first eight tenths; words and marks apart, case kept, types seen once → ⟨unk⟩.
+Trained on the first eight tenths; words and marks apart, case kept, types seen once → ⟨unk⟩. The
+recipe ends after its ten epochs or when the time is up, the step size then being zero.
 
     LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_quality.py --minutes 5
 """
@@ -33,9 +34,9 @@ def main() -> None:
     order = min(n_grams, key=n_grams.get)
     model, history = novel.train_novel(
         corpus,
-        10**6,
+        novel.STEPS,
         seconds=60 * options.minutes,
-        every=10**6,
+        every=novel.STEPS,
         seed=options.seed,
         progress=sys.stderr.isatty(),
     )

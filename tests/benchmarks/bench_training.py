@@ -18,7 +18,7 @@ from lecture_utils.models import WordModel
 from lecture_utils.training import Adam, evaluate, train
 from lecture_utils.vocabulary import Vocabulary
 
-CUTOFFS = (250, 1000, 3000, 7000, 12000, 18000, 26000, 34000, 42000)
+CUTOFFS = (150, 500, 1200, 2400, 4200, 6500, 9500, *range(13_000, 51_000, 5_000))
 
 
 def held_out(rival, batches: StreamBatches) -> float:
