@@ -126,10 +126,9 @@ def train(
         history, state, best = _restore(content, run, model, optimizer, target)
     elif checkpoint:
         _check_writable(Path(checkpoint))
-    if (
-        world > 1 and not history.loss
-    ):  # the replicas start equal and stay so: each makes the same steps
-        torch.manual_seed(torch.initial_seed() + rank)  # but not with the same dropout
+    if world > 1 and not history.loss:
+        # The replicas start equal and stay so: each makes the same steps, but not the same dropout.
+        torch.manual_seed(torch.initial_seed() + rank)
         for value in model.state_dict().values():
             dist.broadcast(value, 0)
 
