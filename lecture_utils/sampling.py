@@ -144,22 +144,24 @@ def _draw_by_group(model, h, near, generator, temperature: float) -> Tensor:
     n words otherwise. A group that came up is accepted with the true sum over the bound. If it is
     refused, the row is drawn again, the true sum known.
     """
-    first, power, weights = model.edges[0], 1 / temperature, near
-    if power != 1:
-        slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
-        weights = near * power
-        weights[:, first:] += torch.tensor(slack, device=h.device)
-        known = torch.zeros(len(near), len(slack), dtype=torch.bool, device=h.device)
+    first, power = model.edges[0], 1 / temperature
+    if power == 1:
+        place = _draw(near, generator)
+        symbol = place.clone()
+        for k in sorted({number - first for number in place.tolist() if number >= first}):
+            rows = place == first + k if len(place) > 1 else slice(None)
+            symbol[rows] = _draw(model.group(h[rows], k), generator) + model.edges[k]
+        return symbol
+    slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
+    weights = near * power
+    weights[:, first:] += torch.tensor(slack, device=h.device)
+    known = torch.zeros(len(near), len(slack), dtype=torch.bool, device=h.device)
     symbol = _draw(weights, generator)
     chosen = symbol - first  # the group to look into; negative for a word
     while groups := [k for k in sorted(set(chosen.tolist())) if k >= 0]:
         for k in groups:
             rows = (chosen == k).nonzero()[:, 0]
-            inside = model.group(h[rows], k)
-            if power == 1:
-                symbol[rows], chosen[rows] = _draw(inside, generator) + model.edges[k], -1
-                continue
-            inside = torch.log_softmax(inside, dim=-1) * power
+            inside = torch.log_softmax(model.group(h[rows], k), dim=-1) * power
             symbol[rows] = _draw(inside, generator) + model.edges[k]
             total = inside.logsumexp(-1)
             luck = torch.rand(len(rows), generator=generator).to(h.device).log()
