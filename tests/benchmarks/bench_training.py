@@ -1,8 +1,8 @@
 """Words a second of training: ours, the lecture's loop, pytorch's word_language_model.
 
 Same ids, all types of the novel, the lecture's widths and batches; every rival takes `--block`
-steps in turn. Then each is judged on the held-out last tenth, with all its words. The rivals have all
-threads of the machine; ours has one, since its steps are too small to gain from a second.
+steps in turn. Then each is judged on the held-out last tenth, with all its words. The rivals have
+all threads of the machine; ours has one, since its steps are too small to gain from a second.
 
     LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_training.py
 """
