@@ -4,12 +4,11 @@ import base64
 import html
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import ipywidgets as w
 import numpy as np
-from IPython.display import display
 from matplotlib.figure import Figure
 
 from lecture_utils import diagrams, plots, probes
@@ -151,16 +150,6 @@ def sampler(log_probs, symbols: Sequence[str]) -> Live:
         top_p=w.FloatSlider(1, min=0.05, max=1, step=0.05, description="ядро p"),
         uniform=w.Checkbox(False, description="поровну"),
     )
-
-
-def write(pieces: Iterable[str]) -> str:
-    """Put a text on the page piece by piece, as it comes, and return it; no notebook stores it."""
-    page, text = w.HTML(), ""
-    display(page)
-    for piece in pieces:
-        text += piece
-        page.value = html.escape(text)
-    return text
 
 
 class LossMonitor(w.VBox):

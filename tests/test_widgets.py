@@ -178,16 +178,3 @@ def test_the_sampler_shows_the_rule_beside_the_distribution_with_both_entropies(
     assert after == pytest.approx([0.25] * 4 + [0] * 6)
     assert "символов 30" in figure.axes[0].get_title()
     assert figure.axes[1].get_title() == "правило: символов 4, H = 1.39 ната"  # ln 4
-
-
-def test_words_are_on_the_page_as_soon_as_they_come(monkeypatch):
-    shown, seen = [], []
-
-    def pieces():
-        for piece in ("Анна", " < ", "Вронский"):
-            yield piece
-            seen.append(shown[0].value)
-
-    monkeypatch.setattr(widgets, "display", shown.append)
-    assert widgets.write(pieces()) == "Анна < Вронский"
-    assert seen == ["Анна", "Анна &lt; ", "Анна &lt; Вронский"]

@@ -95,7 +95,7 @@ def write_texts(folder: Path, copies: tuple[int, ...]) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--streams", type=int, default=256, help="of the runs side by side")
+    parser.add_argument("--streams", type=int, default=512, help="of the runs side by side")
     parser.add_argument("--text", type=Path, help=argparse.SUPPRESS)  # a run of `measure`
     options = parser.parse_args()
     if options.text:
