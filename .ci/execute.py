@@ -21,3 +21,5 @@ c.ClearMetadataPreprocessor.preserve_nb_metadata_mask = {
     ("language_info", "name"),
     "rise",
 }
+# Words printed one by one are stored as one text.
+c.NotebookExporter.preprocessors = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
