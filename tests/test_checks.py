@@ -24,7 +24,7 @@ def exercises():
                 yield pytest.param(*call.groups(), solution and solution[1], id=call[1])
 
 
-@pytest.mark.parametrize(("check", "name", "solution"), exercises())
+@pytest.mark.parametrize(("check", "name", "solution"), [*exercises()])
 def test_the_solution_printed_in_the_notebook_is_found_right(check, name, solution, capsys):
     namespace = {"torch": torch}
     exec(solution, namespace)
@@ -32,7 +32,7 @@ def test_the_solution_printed_in_the_notebook_is_found_right(check, name, soluti
     assert capsys.readouterr().out == "Верно!\n"
 
 
-@pytest.mark.parametrize(("check", "name", "solution"), exercises())
+@pytest.mark.parametrize(("check", "name", "solution"), [*exercises()])
 def test_an_empty_exercise_is_told_what_to_do(check, name, solution, capsys):
     getattr(checks, check)(lambda *arguments: ...)
     assert "впишите решение" in capsys.readouterr().out
