@@ -1,8 +1,8 @@
 """Words a second of training: ours, the lecture's loop, pytorch's word_language_model.
 
 Same ids, all types of the novel, the lecture's widths and batches; every rival takes `--block`
-steps in turn. Then each is judged on the held-out last tenth, with all its words. The rivals have
-all threads of the machine; ours has one, since its steps are too small to gain from a second.
+steps in turn, with the same number of threads. Then each is judged on the held-out last tenth, with
+all its words. Run it on a quiet machine: beside a busy process threads that wait cost ours most.
 
     LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_training.py
 """
@@ -39,8 +39,7 @@ def main() -> None:
     ids = torch.tensor(vocabulary.encode(words))
     n = len(ids) * 9 // 10
     batches, held = StreamBatches(ids[:n], 16, 32), StreamBatches(ids[n:], 16, 100)
-    threads = torch.get_num_threads()
-    print(f"{len(ids)} words, {len(vocabulary)} types, {threads} threads for the rivals")
+    print(f"{len(ids)} words, {len(vocabulary)} types, {torch.get_num_threads()} threads")
 
     rivals = []
     for rival in (Lecture, WordLanguageModel):
@@ -50,7 +49,6 @@ def main() -> None:
     cutoffs = [edge for edge in CUTOFFS if edge < len(vocabulary)]
     model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs, sparse=True)
 
-    torch.set_num_threads(1)
     seconds = {"ours": 0.0, "lecture": 0.0, "word_language_model": 0.0}
     begun = time.perf_counter()
 
@@ -59,7 +57,6 @@ def main() -> None:
         seconds["ours"] += time.perf_counter() - begun
         done = len(history.loss)
         first = done - 1 - (done - 1) % options.block
-        torch.set_num_threads(threads)
         for name, rival in zip(("lecture", "word_language_model"), rivals, strict=True):
             begun = time.perf_counter()
             for step in range(first, done):
@@ -68,7 +65,6 @@ def main() -> None:
                     rival.state = None
                 rival.learn(*batches.batch(epoch, number)[:2])
             seconds[name] += time.perf_counter() - begun
-        torch.set_num_threads(1)
         begun = time.perf_counter()
 
     history = train(
@@ -81,7 +77,6 @@ def main() -> None:
         callbacks=[rivals_turn],
         progress=False,
     )
-    torch.set_num_threads(threads)
     speed = {name: history.symbols / s for name, s in seconds.items()}
     loss = {"ours": evaluate(model, held)}
     loss |= {name: held_out(r, held) for name, r in zip(list(speed)[1:], rivals, strict=True)}
