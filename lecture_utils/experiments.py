@@ -4,7 +4,6 @@
 """
 
 import csv
-import os
 import sys
 from itertools import product
 
@@ -18,7 +17,7 @@ from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import DATA, story_text
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, temporal_order
-from lecture_utils.training import save_atomically, train
+from lecture_utils.training import save_atomically, train, write_table
 from lecture_utils.vocabulary import Vocabulary, split_words
 
 SEEDS = range(5)
@@ -214,12 +213,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"python -m lecture_utils.experiments {{{'|'.join(tables)}}}")
     torch.set_num_threads(1)  # these nets are too small to gain from more
     rows = list(tqdm(tables[arguments[0]]()))
-    path = DATA / f"{arguments[0]}.csv"
-    with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(f"{path}.tmp", path)
+    write_table(rows, DATA / f"{arguments[0]}.csv")
 
 
 if __name__ == "__main__":

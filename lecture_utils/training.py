@@ -474,15 +474,26 @@ def train_as_in_lecture(text: str, steps: int, progress: bool = True) -> History
     return train(model, batches, optimizer, steps, clip=5.0, every=steps, progress=progress)
 
 
-def write_curve(history: History, path: str | Path) -> None:
-    """Losses and gradient norms of a run as CSV, written aside, then renamed."""
+def write_table(rows: list[dict], path: str | Path) -> None:
+    """Rows as CSV under the names of their values, written aside, then renamed."""
     aside = Path(f"{path}.tmp")
     with open(aside, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["step", "loss", "grad_norm"])
-        for step, row in enumerate(zip(history.loss, history.grad_norm, strict=True), start=1):
-            writer.writerow([step, *(f"{value:.4f}" for value in row)])
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     os.replace(aside, path)
+
+
+def write_curve(history: History, path: str | Path) -> None:
+    """Losses and gradient norms of a run as a table, step by step."""
+    pairs = enumerate(zip(history.loss, history.grad_norm, strict=True), start=1)
+    write_table(
+        [
+            {"step": t, "loss": f"{loss:.4f}", "grad_norm": f"{norm:.4f}"}
+            for t, (loss, norm) in pairs
+        ],
+        path,
+    )
 
 
 @contextmanager
