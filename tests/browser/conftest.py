@@ -1,5 +1,6 @@
 """A real JupyterLab on loopback and a real Chromium; without them these tests are skipped."""
 
+import json
 import os
 import secrets
 import shutil
@@ -21,6 +22,14 @@ READY = """
 
 def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+
+
+def request(address: str, method: str = "GET"):
+    """What a server answers within a minute, as data."""
+    with urllib.request.urlopen(
+        urllib.request.Request(address, method=method), timeout=60
+    ) as answer:
+        return json.loads(answer.read() or "null")
 
 
 def unavailable(reason: str):
@@ -112,5 +121,6 @@ def open_notebook(browser, lab):
 
     yield open_cells
     for page in pages:
-        page.evaluate("jupyterapp.shell.currentWidget.sessionContext?.shutdown()")
         page.close()
+    for kernel in request(f"{address}/api/kernels?token={token}"):
+        request(f"{address}/api/kernels/{kernel['id']}?token={token}", "DELETE")

@@ -7,18 +7,30 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-RUN_ALL = """
-    window.finished = null;
-    jupyterapp.commands.execute("notebook:run-all-cells").then(ok => { window.finished = {ok} });
-"""
+# Nothing is awaited here: Playwright waits for a promise without any limit of time.
+RUN_ALL = """() => {
+    const end = (how) => { window.finished = String(how) };
+    jupyterapp.commands.execute("notebook:run-all-cells").then(end, end);
+}"""
+CONNECTION = """() => {
+    const { status, connectionStatus } =
+        jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    return `kernel ${status}, ${connectionStatus}`;
+}"""
 LIVE = ".widget-vbox:has(> .widget-hbox):has(> .widget-html img)"
 
 
 def run_all(page):
+    from playwright.sync_api import TimeoutError
+
     page.evaluate(RUN_ALL)
-    page.wait_for_function("window.finished", timeout=240_000)
+    try:
+        page.wait_for_function("window.finished", timeout=240_000)
+    except TimeoutError:
+        prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        raise AssertionError(f"still running: {prompts}, {page.evaluate(CONNECTION)}") from None
     errors = page.locator(".jp-OutputArea-output[data-mime-type*='error']").all_inner_texts()
-    assert not errors and page.evaluate("window.finished.ok")
+    assert (errors, page.evaluate("window.finished")) == ([], "true")
 
 
 class Widget:
