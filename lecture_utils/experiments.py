@@ -1,12 +1,15 @@
 """Experiments too long for a notebook: what is learned across a lag, or with a short window.
 
-`python -m lecture_utils.experiments lags|truncation|gates` remakes data/lags.csv (…) in minutes.
+`python -m lecture_utils.experiments lags` (or truncation, gates, lecture) remakes data/lags.csv (…)
+in minutes.
 """
 
+import argparse
 import csv
 import sys
 from itertools import product
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
@@ -14,10 +17,11 @@ from tqdm import tqdm
 
 from lecture_utils import cells
 from lecture_utils.batching import StreamBatches
-from lecture_utils.corpora import DATA, story_text
+from lecture_utils.checkpoints import save_atomically, write_table
+from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, temporal_order
-from lecture_utils.training import save_atomically, train, write_table
+from lecture_utils.training import History, train
 from lecture_utils.vocabulary import Vocabulary, split_words
 
 SEEDS = range(5)
@@ -172,6 +176,31 @@ def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:
     return model.eval(), Vocabulary(content["symbols"])
 
 
+def train_as_in_lecture(text: str, steps: int, progress: bool = True) -> History:
+    """The lecture's run: words split at blanks, all in the vocabulary, no validation.
+
+    Batches of 16 streams by 32 words, embedding 64, LSTM 64, one linear layer over all types,
+    Adam 0.01, clip 5. Seeded.
+    """
+    words = text.split()
+    vocabulary = Vocabulary.build(words, specials=())
+    torch.manual_seed(0)
+    model = WordModel(len(vocabulary), embedding_size=64, hidden_size=64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    batches = StreamBatches(vocabulary.encode(words), batch_size=16, seq_len=32)
+    return train(model, batches, optimizer, steps, clip=5.0, every=steps, progress=progress)
+
+
+def lecture(steps: int = 950):
+    """Each step of the lecture's run on the novel: loss and gradient norm."""
+    history = train_as_in_lecture(load_novel().text, steps)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    for step, measured in enumerate(zip(history.loss, history.grad_norm, strict=True), start=1):
+        loss, norm = (f"{value:.4f}" for value in measured)
+        yield {"step": step, "loss": loss, "grad_norm": norm}
+
+
 def gates():
     """Forget bias b_f: accuracy and steps at lag 30; aⁿbⁿ: the first n that fails; letters.pt."""
     train_letters()
@@ -206,15 +235,32 @@ def table(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def main(arguments: list[str]) -> None:
-    """Compute one table and write it aside, then rename."""
-    tables = {"lags": lags, "truncation": truncation, "gates": gates}
-    if len(arguments) != 1 or arguments[0] not in tables:
-        sys.exit(f"python -m lecture_utils.experiments {{{'|'.join(tables)}}}")
+def accuracies(net: str) -> tuple[list[int], np.ndarray]:
+    """Lags of data/lags.csv and what `net`, one of NETS, reaches there: (lags, seeds)."""
+    rows = table("lags")
+    lags = sorted({int(row["lag"]) for row in rows})
+    found = [float(row["accuracy"]) for row in rows if row["net"] == net]
+    return lags, np.reshape(found, (len(lags), len(SEEDS)))
+
+
+def main(arguments: list[str]) -> int:
+    """Make one table and write it whole; returns the exit status: 2 for bad input."""
+    tables = {"lags": lags, "truncation": truncation, "gates": gates, "lecture": lecture}
+    names = {"lecture": "lecture_curve"}
+    parser = argparse.ArgumentParser(
+        prog="python -m lecture_utils.experiments", description=__doc__
+    )
+    parser.add_argument("table", choices=tables)
+    name = parser.parse_args(arguments).table
     torch.set_num_threads(1)  # these nets are too small to gain from more
-    rows = list(tqdm(tables[arguments[0]]()))
-    write_table(rows, DATA / f"{arguments[0]}.csv")
+    try:
+        rows = list(tqdm(tables[name](), disable=name == "lecture"))
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_table(rows, DATA / f"{names.get(name, name)}.csv")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

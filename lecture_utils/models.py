@@ -65,6 +65,18 @@ class LanguageModel(nn.Module):
         return nats.index_add(0, order, torch.cat(inside))
 
 
+def detach(state):
+    """The same state cut off from the graph of the window before: gradients stop here."""
+    return each_part(state, Tensor.detach)
+
+
+def each_part(state, change):
+    """Apply `change` to the state: None, s (RNN, GRU) or (h, c) (LSTM)."""
+    if isinstance(state, tuple):
+        return tuple(map(change, state))
+    return None if state is None else change(state)
+
+
 # -------------------------------------------------------------------------------------------------
 # Lab 1: names by letters
 

@@ -15,9 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
+from lecture_utils.checkpoints import save_atomically
 from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
 from lecture_utils.models import TiedWordModel
-from lecture_utils.training import Adam, History, evaluate, save_atomically, train
+from lecture_utils.training import Adam, History, evaluate, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
 PRETRAINED = DATA / "pretrained" / "novel.pt"
@@ -220,7 +221,7 @@ def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocab
     except FileNotFoundError as error:
         raise ValueError(
             f"Нет файла весов «{path}»: создайте его командой "
-            "python -m lecture_utils.training words --output data/pretrained/novel.pt."
+            "python -m lecture_utils.training --output data/pretrained/novel.pt."
         ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
         raise ValueError(

@@ -9,6 +9,8 @@ import torch
 from lecture_utils import experiments
 from lecture_utils.experiments import echo, learn_order, table, truncation_loss
 
+CURVE = table("lecture_curve")
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -73,6 +75,24 @@ def test_a_small_part_of_the_windows_is_made_again(state):
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
 
-def test_an_unknown_table_is_refused_with_the_names_of_those_there_are():
-    with pytest.raises(SystemExit, match=r"lags\|truncation\|gates"):
+def test_the_curve_of_the_lecture_has_a_row_for_each_step(monkeypatch, tmp_path):
+    text = tmp_path / "own.txt"
+    text.write_text("жили были дед и баба , ела кашу с молоком . " * 60, encoding="utf-8")
+    monkeypatch.setenv("LECTURE_NOVEL", str(text))
+    rows = list(experiments.lecture(steps=3))
+    assert [row["step"] for row in rows] == [1, 2, 3] and list(rows[0]) == list(CURVE[0])
+    assert float(rows[0]["loss"]) == pytest.approx(np.log(11), abs=0.2)
+
+
+def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("LECTURE_NOVEL", str(tmp_path / "absent.txt"))
+    assert experiments.main(["lecture"]) == 2
+    error = capsys.readouterr().err
+    assert "absent.txt" in error and error.count("\n") == 1
+    assert table("lecture_curve") == CURVE
+
+
+def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
+    with pytest.raises(SystemExit, match="2"):
         experiments.main(["everything"])
+    assert all(name in capsys.readouterr().err for name in ("lags", "truncation", "gates"))

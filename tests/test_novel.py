@@ -169,7 +169,7 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
 
 
 def test_absent_weights_are_named_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(ValueError, match=r"absent\.pt.*lecture_utils\.training words"):
+    with pytest.raises(ValueError, match=r"absent\.pt.*lecture_utils\.training"):
         novel.load_pretrained(tmp_path / "absent.pt")
 
 
@@ -177,7 +177,7 @@ def test_absent_weights_are_named_with_the_command_that_makes_them(tmp_path):
 
 
 def words(*arguments):
-    return training.main(["words", "--steps", "2", "--batch-size", "4", *map(str, arguments)])
+    return training.main(["--steps", "2", "--batch-size", "4", *map(str, arguments)])
 
 
 def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(file, capsys):
@@ -251,12 +251,13 @@ import json, sys, torch
 import torch.distributed as dist
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import TiedWordModel, WordModel
-from lecture_utils.training import Adam, _together, train
+from lecture_utils.processes import together
+from lecture_utils.training import Adam, train
 
 path, kind, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(1)
 ids = torch.randint(60, (9000,), generator=torch.Generator().manual_seed(1)) ** 2 // 60
-with _together():
+with together():
     torch.manual_seed(0)
     if kind == "sparse":
         model = WordModel(60, 16, 16, cutoffs=[20, 40], sparse=True)
