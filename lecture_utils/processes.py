@@ -23,6 +23,10 @@ def pick_device(name: str | None = None) -> torch.device:
 def together():
     """Join the processes that torchrun has started, if it has."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        # The first step of an optimizer imports this, and functions there keep the group of that
+        # moment alive as a default: its threads would outlive `together` and abort Python's exit.
+        import torch.distributed.nn
+
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
