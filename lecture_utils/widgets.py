@@ -168,6 +168,9 @@ class LossMonitor(w.VBox):
         self.button = w.Button(description="Остановить обучение", icon="stop")
         self.button.layout.width = "16em"
         self.button.on_click(self._stop)
+        # ipykernel 7.4 hands a click to the thread that spoke last over the button's comm: the one
+        # that made it, busy with training. Without this note it goes to the thread of the widgets.
+        vars(self.button.comm).pop("_reply_subshell_id", None)
         super().__init__([self.button, self.picture])
 
     def __call__(self, history: History, model) -> None:
