@@ -1,7 +1,7 @@
 """The two networks of the labs: letters of a name, words of a novel."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +16,16 @@ from lecture_utils.batching import Batch
 class LanguageModel(nn.Module):
     """A recurrent network that predicts the next symbol.
 
-    Subclasses give `features`, the scores `near` and, for an adaptive softmax, `group`; `edges`
-    says which symbols each is for. The state has the form of its `torch.nn` layer; `None` stands
-    for zeros.
+    Subclasses give `features`, the scores `near` and, for an adaptive softmax, `group` with the
+    `table` of its weights; `edges` says which symbols each is for. The state has the form of its
+    `torch.nn` layer; `None` stands for zeros.
     """
 
     edges: tuple[int, ...]  # where the groups of rare symbols begin; last, the vocabulary's size
+    _table = None
+
+    def table(self):
+        """Weights of all groups, which `nats` takes apart only once for `group`."""
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Symbols (batch, time) → ln p of each next symbol (batch, time, vocab), new state."""
@@ -30,10 +34,14 @@ class LanguageModel(nn.Module):
 
     def nats(self, batch: Batch, state=None) -> tuple[Tensor, object]:
         """−ln p of each target that is not padding, (targets,), and the new state."""
-        h, state = self.features(batch.x, state)
-        if batch.mask is None:
-            return self.target_nats(h.flatten(0, 1), batch.y.flatten()), state
-        return self.target_nats(h[batch.mask], batch.y[batch.mask]), state
+        self._table = self.table()
+        try:
+            h, state = self.features(batch.x, state)
+            if batch.mask is None:
+                return self.target_nats(h.flatten(0, 1), batch.y.flatten()), state
+            return self.target_nats(h[batch.mask], batch.y[batch.mask]), state
+        finally:
+            self._table = None
 
     def near(self, h: Tensor) -> Tensor:
         """Features (…, hidden) → scores (…, edges[0] + groups): frequent symbols, then groups."""
@@ -122,7 +130,7 @@ class WordModel(LanguageModel):
     With `cutoffs` the last layer is an adaptive softmax (Grave et al. 2017): ids must be sorted by
     falling frequency. Symbols below cutoffs[0] are predicted at once, the rarer ones through their
     group, from features that are halved from group to group. `sparse` makes the gradient of the
-    embedding hold the words of the batch only: train with `training.adam`.
+    embedding hold the words of the batch only: train with `training.Adam`.
     """
 
     def __init__(
@@ -147,11 +155,21 @@ class WordModel(LanguageModel):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, self.edges[0] + len(cutoffs))
-        self.groups = nn.ModuleList()
-        for k, (low, high) in enumerate(pairwise(self.edges), start=1):
-            size = max(hidden_size >> k, min(4, hidden_size))
-            narrow = nn.Linear(hidden_size, size, bias=False)
-            self.groups.append(nn.Sequential(narrow, nn.Linear(size, high - low)))
+        self.sizes, self.slices = (), ()
+        if not cutoffs:
+            return
+        # The layers of all groups lie in three tensors: to an optimizer each tensor is work.
+        words = [high - low for low, high in pairwise(self.edges)]
+        widths = [max(hidden_size >> k, min(4, hidden_size)) for k in range(1, len(self.edges))]
+        self.sizes = widths, [a * b for a, b in zip(widths, words, strict=True)], words
+        ends = [(0, *accumulate(sizes)) for sizes in self.sizes]
+        self.slices = [[slice(*both) for both in pairwise(bounds)] for bounds in ends]
+        start = lambda n, width: torch.empty(n).uniform_(-(width**-0.5), width**-0.5)  # nn.Linear's
+        narrow = start(sum(widths) * hidden_size, hidden_size)
+        self.narrow = nn.Parameter(narrow.view(-1, hidden_size))
+        self.wide, self.bias = (
+            nn.Parameter(torch.cat(list(map(start, sizes, widths)))) for sizes in self.sizes[1:]
+        )
 
     def features(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Words (batch, time) → h (batch, time, hidden), last (h, c)."""
@@ -160,9 +178,22 @@ class WordModel(LanguageModel):
         h, state = self.rnn(self.dropout(self.embedding(x)), state)
         return self.dropout(h), state
 
+    def table(self) -> list[tuple[Tensor, ...]]:
+        """Of all groups the (width, hidden), the (width · size,) and the (size,)."""
+        return [layer.split(n) for layer, n in zip(self._layers(), self.sizes, strict=True)]
+
     def group(self, h: Tensor, k: int) -> Tensor:
         """Features (…, hidden) → scores (…, size) of the symbols edges[k], …, edges[k+1] − 1."""
-        return self.groups[k](h)
+        if self._table:
+            narrow, wide, bias = (parts[k] for parts in self._table)
+        else:  # one group, as in sampling
+            layers = zip(self._layers(), self.slices, strict=True)
+            narrow, wide, bias = (layer[slices[k]] for layer, slices in layers)
+        # Lying as (width, size), so few rows are multiplied five times as fast as so few columns.
+        return F.linear(F.linear(h, narrow), wide.view(len(narrow), -1).t(), bias)
+
+    def _layers(self) -> tuple[Tensor, ...]:
+        return (self.narrow, self.wide, self.bias) if self.sizes else ()
 
 
 class TiedWordModel(LanguageModel):
@@ -195,7 +226,7 @@ class TiedWordModel(LanguageModel):
         self.edges = (*cutoffs, vocab_size)
         self.dropout, self.word_dropout = dropout, word_dropout
         self.words = nn.Parameter(0.05 * torch.randn(vocab_size, embedding_size))
-        self.parts = self._table = None
+        self.parts = None
         if parts is not None:
             self.parts = nn.Parameter(0.04 * torch.randn(int(parts.max()) + 1, embedding_size))
             self.register_buffer("parts_of", parts, persistent=False)
@@ -209,14 +240,6 @@ class TiedWordModel(LanguageModel):
             groups = [share[low:high].sum() for low, high in pairwise(self.edges)]
             self.bias.data.copy_(share.log())
             self.groups_bias.data.copy_(torch.tensor(groups).log())
-
-    def nats(self, batch: Batch, state=None) -> tuple[Tensor, object]:
-        """−ln p of each target, (targets,), and the new state; the table is built only once."""
-        self._table = self.table()
-        try:
-            return super().nats(batch, state)
-        finally:
-            self._table = None
 
     def table(self) -> tuple[Tensor, ...]:
         """Vectors of all words, whole (vocab, embedding) and cut at the edges."""

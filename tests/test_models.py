@@ -52,6 +52,19 @@ def test_loss_is_minus_the_log_probability_of_the_target(model):
     torch.testing.assert_close(nats, -log_probs.gather(-1, y[..., None]).flatten())
 
 
+def test_the_adaptive_softmax_is_that_of_torch():
+    model = WordModel(40, 8, 16, cutoffs=[5, 12, 20])
+    theirs = nn.AdaptiveLogSoftmaxWithLoss(16, 40, [5, 12, 20], div_value=2, head_bias=True)
+    nn.init.zeros_(model.bias)  # theirs has none in the groups
+    theirs.head.load_state_dict(model.head.state_dict())
+    for (to_few, to_words), narrow, wide in zip(theirs.tail, *model.table()[:2], strict=True):
+        to_few.weight.data = narrow.detach()
+        to_words.weight.data = wide.detach().view(len(narrow), -1).t()
+    h, y = torch.randn(300, 16), torch.randint(40, (300,))
+    torch.testing.assert_close(model.log_probs(h), theirs.log_prob(h))
+    torch.testing.assert_close(model.target_nats(h, y), -theirs(h, y).output)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_padding_does_not_count(model):
     x, y = torch.randint(11, (2, 2, 5))

@@ -19,7 +19,20 @@ from lecture_utils.models import WordModel
 from lecture_utils.training import Adam, evaluate, train
 from lecture_utils.vocabulary import Vocabulary
 
-CUTOFFS = (150, 500, 1200, 2400, 4200, 6500, 9500, *range(13_000, 51_000, 5_000))
+CUTOFFS = (
+    100,
+    250,
+    500,
+    900,
+    1500,
+    2400,
+    3400,
+    4600,
+    6000,
+    7600,
+    9500,
+    *range(12_000, 51_000, 4_000),
+)
 
 
 def held_out(rival, batches: StreamBatches) -> float:
