@@ -252,7 +252,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("table", choices=tables)
     name = parser.parse_args(arguments).table
-    torch.set_num_threads(1)  # these nets are too small to gain from more
+    if name != "lecture":
+        torch.set_num_threads(1)  # the other nets are too small to gain from more
     try:
         rows = list(tqdm(tables[name](), disable=name == "lecture"))
     except CorpusError as error:

@@ -18,6 +18,7 @@ from lecture_utils.batching import StreamBatches
 from lecture_utils.checkpoints import save_atomically
 from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
 from lecture_utils.models import TiedWordModel
+from lecture_utils.processes import pick_device
 from lecture_utils.training import Adam, History, evaluate, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
@@ -171,7 +172,7 @@ def train_novel(
     Where the processor multiplies bfloat16 faster, matrix products are taken in it.
     """
     torch.manual_seed(seed)
-    model = build(corpus)
+    model = build(corpus).to(pick_device())
     batches = StreamBatches(corpus.train, batch_size, SEQ_LEN)
     optimizer = Adam(model, lr=0.003, beta2=0.99)
     before = torch.get_float32_matmul_precision()

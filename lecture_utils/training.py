@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from lecture_utils.batching import NameBatches, StreamBatches, check_share
 from lecture_utils.checkpoints import check_writable, load_checkpoint, restore, save_checkpoint
 from lecture_utils.models import LanguageModel, detach
-from lecture_utils.processes import average, pick_device, place, together
+from lecture_utils.processes import average, place, together
 from lecture_utils.vocabulary import Vocabulary
 
 Batches = NameBatches | StreamBatches
@@ -79,12 +79,11 @@ def train(
     resume: bool = False,
     vocabulary: Vocabulary | None = None,
     progress: bool = True,
-    device: str | None = None,
 ) -> History:
     """Train in place for `steps` batches, or for `seconds`; return what was measured.
 
-    Streams carry the state from window to window, detached (truncated BPTT), and start from zeros
-    in each epoch. The gradient norm is clipped to `clip` and noted as it was before. With `decay`
+    The model's device is that of the run. Streams carry the state from window to window, detached
+    (truncated BPTT), and start from zeros in each epoch. The gradient norm is clipped to `clip` and noted as it was before. With `decay`
     the step size falls along a cosine, to zero at the end. Every `every` steps: validation,
     `callbacks`, checkpoint. With `patience`, training ends after so many validations without a new
     best, and the best weights come back. Interrupting the kernel, or `should_stop`, ends the run
@@ -100,8 +99,8 @@ def train(
     if patience is not None and valid is None:
         raise ValueError("Ранняя остановка (patience) требует проверочных данных: задайте valid.")
     rank, world = place()
-    target = pick_device(device)
-    model.to(target).train()
+    target = next(model.parameters()).device
+    model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     rates = [group["lr"] for group in optimizer.param_groups]
     history, state, best = History(), None, None

@@ -95,4 +95,5 @@ def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(monkeypatch, tmp
 def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
     with pytest.raises(SystemExit, match="2"):
         experiments.main(["everything"])
-    assert all(name in capsys.readouterr().err for name in ("lags", "truncation", "gates"))
+    error = capsys.readouterr().err
+    assert all(name in error for name in ("lags", "truncation", "gates", "lecture"))

@@ -20,6 +20,7 @@ from lecture_utils import training
 from lecture_utils.batching import Batch, NameBatches, StreamBatches
 from lecture_utils.checkpoints import load_checkpoint, save_atomically
 from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.processes import pick_device
 from lecture_utils.training import (
     Adam,
     History,
@@ -400,8 +401,8 @@ def test_a_run_killed_at_any_moment_can_be_resumed_to_the_same_weights(tmp_path)
 
 
 def test_the_device_rule_can_be_overridden():
-    assert training.pick_device("cpu").type == "cpu"
-    assert training.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_a_history_without_validation_has_no_best():
