@@ -26,13 +26,13 @@ class Batch(NamedTuple):
         return Batch(*(part if part is None else part.to(device) for part in self))
 
 
-def pad_names(sequences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
+def pad_names(sequences: Sequence[Sequence[int]]) -> Batch:
     """Names of different length as one batch: input without the last, target without the first.
 
-    `sequences` hold the start and the end symbol; padding fills up to the longest and is masked.
+    `sequences` hold the start and the end symbol; 0 fills up to the longest and is masked.
     """
     longest = max(map(len, sequences))
-    table = torch.full((len(sequences), longest), pad)
+    table = torch.zeros(len(sequences), longest, dtype=torch.long)
     for row, sequence in zip(table, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence)
     lengths = torch.tensor([len(sequence) for sequence in sequences])

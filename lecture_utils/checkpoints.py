@@ -37,9 +37,9 @@ def load_checkpoint(path: str | Path) -> dict:
     """Read a checkpoint without running code from it. Raises ValueError if it is not one."""
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
         raise ValueError(_NOT_OURS.format(path)) from error
-    if not isinstance(content, dict) or content.get("format") != 1:
+    if not isinstance(content, dict) or content.get("format") != 1 or "optimizer" not in content:
         raise ValueError(_NOT_OURS.format(path))
     return content
 

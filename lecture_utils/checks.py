@@ -1,5 +1,6 @@
 """Checks: is everything installed, and of the exercises («Верно» or what differs)."""
 
+import copy
 import re
 from collections.abc import Callable
 from importlib import metadata
@@ -30,11 +31,15 @@ def installation(requirements: Path = REQUIREMENTS) -> None:
 
 def _compare(function: Callable, reference: Callable, cases: list[tuple]) -> None:
     for arguments in cases:
-        got, expected = function(*arguments), reference(*arguments)
+        got, expected = function(*copy.deepcopy(arguments)), reference(*arguments)
         if got is None or got is ...:
             print("Пока пусто: впишите решение вместо … и верните его словом return.")
             return
-        got = torch.as_tensor(got)
+        try:
+            got = torch.as_tensor(got)
+        except (TypeError, ValueError, RuntimeError):
+            print(f"Верните тензор, а не {type(got).__name__}.")
+            return
         if got.shape != expected.shape:
             print(f"Размер ответа {tuple(got.shape)}, а нужен {tuple(expected.shape)}.")
             return

@@ -176,7 +176,7 @@ def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:
     return model.eval(), Vocabulary(content["symbols"])
 
 
-def train_as_in_lecture(text: str, steps: int, progress: bool = True) -> History:
+def train_as_in_lecture(text: str, steps: int) -> History:
     """The lecture's run: words split at blanks, all in the vocabulary, no validation.
 
     Batches of 16 streams by 32 words, embedding 64, LSTM 64, one linear layer over all types,
@@ -188,7 +188,7 @@ def train_as_in_lecture(text: str, steps: int, progress: bool = True) -> History
     model = WordModel(len(vocabulary), embedding_size=64, hidden_size=64)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     batches = StreamBatches(vocabulary.encode(words), batch_size=16, seq_len=32)
-    return train(model, batches, optimizer, steps, clip=5.0, every=steps, progress=progress)
+    return train(model, batches, optimizer, steps, clip=5.0, every=steps)
 
 
 def lecture(steps: int = 950):

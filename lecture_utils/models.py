@@ -117,7 +117,7 @@ class LetterModel(LanguageModel):
 
 def run_lstm(lstm: nn.LSTM, x: Tensor, state) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The same as `lstm(x, state)`; a single step, as in sampling, goes the short way."""
-    if x.shape[1] > 1 or state is None or lstm.num_layers > 1:
+    if x.shape[1] > 1 or state is None:
         return lstm(x, state)
     weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
     h, c = torch.lstm_cell(x[:, 0], (state[0][0], state[1][0]), *weights)
@@ -138,7 +138,6 @@ class WordModel(LanguageModel):
         vocab_size: int,
         embedding_size: int = 64,
         hidden_size: int = 64,
-        num_layers: int = 1,
         dropout: float = 0.0,
         cutoffs: Sequence[int] = (),
         sparse: bool = False,
@@ -146,13 +145,7 @@ class WordModel(LanguageModel):
         super().__init__()
         self.edges = (*cutoffs, vocab_size)
         self.embedding = nn.Embedding(vocab_size, embedding_size, sparse=sparse)
-        self.rnn = nn.LSTM(
-            embedding_size,
-            hidden_size,
-            num_layers,
-            batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,
-        )
+        self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, self.edges[0] + len(cutoffs))
         self.sizes, self.slices = (), ()

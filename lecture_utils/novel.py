@@ -4,10 +4,11 @@ import json
 import math
 import os
 import pickle
+import unicodedata
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
-from lecture_utils.checkpoints import save_atomically
+from lecture_utils.checkpoints import save_atomically, written_whole
 from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
 from lecture_utils.models import TiedWordModel
 from lecture_utils.processes import pick_device
@@ -89,14 +90,10 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
         known = json.loads(words_file.read_text("utf-8")) if words_file.exists() else {}
         if known.get("source") != source or not ids_file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            aside = folder / "aside.tmp"
-            try:
-                known = {"source": source, "tokens": _write_ids(path, aside)}
-                os.replace(aside, ids_file)
-                aside.write_text(json.dumps(known, ensure_ascii=False), "utf-8")
-                os.replace(aside, words_file)
-            finally:
-                aside.unlink(missing_ok=True)
+            with written_whole(ids_file, "w+b") as file:
+                known = {"source": source, "tokens": _write_ids(path, file)}
+            with written_whole(words_file, "w", encoding="utf-8") as file:
+                json.dump(known, file, ensure_ascii=False)
     except UnicodeDecodeError as error:
         raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
     except OSError as error:
@@ -108,31 +105,29 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
     return _cut(Vocabulary(known["tokens"]), ids)
 
 
-def _write_ids(path: Path, target: Path) -> list[str]:
-    """Write the ids into `target`; return the tokens of the vocabulary."""
+def _write_ids(path: Path, file: BinaryIO) -> list[str]:
+    """Write the ids into `file`; return the tokens of the vocabulary."""
     number: dict[str, int] = {}
-    with open(target, "wb") as file:
-        for piece in _pieces(path):
-            ids = array("i", (number.setdefault(word, len(number)) for word in split_words(piece)))
-            ids.tofile(file)
-    if target.stat().st_size < 40:
+    for piece in _pieces(path):
+        words = split_words(unicodedata.normalize("NFC", piece))
+        array("i", (number.setdefault(word, len(number)) for word in words)).tofile(file)
+    length, chunk = file.tell() // 4, 1_000_000
+    if length < 10:
         raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
-    length, chunk = target.stat().st_size // 4, 1_000_000
     counts, end = np.zeros(len(number), dtype=np.int64), length * 8 // 10
-    with open(target, "rb") as file:
-        for start in range(0, end, chunk):
-            ids = np.fromfile(file, np.int32, min(chunk, end - start))
-            counts += np.bincount(ids, minlength=len(number))
+    file.seek(0)
+    for start in range(0, end, chunk):
+        ids = np.fromfile(file, np.int32, min(chunk, end - start))
+        counts += np.bincount(ids, minlength=len(number))
     words = list(number)
     kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
     new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
     new[kept] = np.arange(1, len(kept) + 1)
-    with open(target, "r+b") as file:
-        for start in range(0, length, chunk):
-            file.seek(4 * start)
-            ids = np.fromfile(file, np.int32, chunk)
-            file.seek(4 * start)
-            new[ids].tofile(file)
+    for start in range(0, length, chunk):
+        file.seek(4 * start)
+        ids = np.fromfile(file, np.int32, chunk)
+        file.seek(4 * start)
+        new[ids].tofile(file)
     return [UNK, *(words[k] for k in kept)]
 
 
@@ -156,11 +151,7 @@ def build(corpus: Corpus, **settings) -> TiedWordModel:
     """A fresh model for this corpus; `settings` are those of `TiedWordModel`."""
     size = len(corpus.vocabulary)
     cutoffs = settings.pop("cutoffs", [edge for edge in (1000, 4000) if edge < size])
-    counts = np.zeros(size, dtype=np.int64)
-    for piece in corpus.train.split(1_000_000):
-        counts += np.bincount(piece.numpy(), minlength=size)
-    parts = torch.tensor(corpus.vocabulary.parts())
-    counts = torch.tensor(counts)
+    parts, counts = torch.tensor(corpus.vocabulary.parts()), corpus.train.bincount(minlength=size)
     return TiedWordModel(size, cutoffs=cutoffs, parts=parts, counts=counts, **settings)
 
 
@@ -219,7 +210,7 @@ def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocab
         vocabulary = Vocabulary(content["tokens"])
         model = TiedWordModel(len(vocabulary), **content["settings"])
         model.load_state_dict(content["weights"])
-    except FileNotFoundError as error:
+    except OSError as error:
         raise ValueError(
             f"Нет файла весов «{path}»: создайте его командой "
             "python -m lecture_utils.training --output data/pretrained/novel.pt."

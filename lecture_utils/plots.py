@@ -50,7 +50,6 @@ def curves(
     x_label: str,
     y_label: str,
     levels: Mapping[str, float] | None = None,
-    title: str = "",
 ) -> Figure:
     """Several curves `name: (x, y)` in one picture, over horizontal `levels` `name: y`."""
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -69,7 +68,7 @@ def curves(
             ha="right",
             color="#444444",
         )
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    axes.set(xlabel=x_label, ylabel=y_label)
     if all(np.asarray(x).dtype.kind == "i" for x, _ in lines.values()):
         axes.locator_params(axis="x", integer=True)
     if len(lines) > 1:
@@ -95,7 +94,7 @@ def losses(history, levels: Mapping[str, float] | None = None, width: int = 50) 
     return curves(lines, x_label="шаг", y_label="потери, наты на символ", levels=levels)
 
 
-def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1, title: str = "") -> Figure:
+def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1) -> Figure:
     """Horizontal bars with their numbers, in the order given, the last one highlighted."""
     names, numbers = list(values), list(values.values())
     figure = Figure(figsize=(8, 0.7 + 0.45 * len(names)), layout="constrained")
@@ -105,7 +104,7 @@ def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1, title: s
     axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
     axes.margins(x=0.12)
     axes.invert_yaxis()
-    axes.set(xlabel=x_label, title=title)
+    axes.set(xlabel=x_label)
     text = "; ".join(f"{name}: {number:.{digits}f}" for name, number in values.items())
     figure.set_label(f"Столбцы, {x_label}. {text}.")
     return figure

@@ -94,6 +94,8 @@ def _output(output) -> str:
     """HTML of one output."""
     if output.output_type == "stream":
         return f'<pre class="output">{html.escape(output.text.rstrip())}</pre>'
+    if output.output_type == "error":
+        return f'<pre class="output">{html.escape(f"{output.ename}: {output.evalue}")}</pre>'
     data = output.data
     if "image/png" in data:
         alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
@@ -145,6 +147,8 @@ def cell_html(cell) -> str:
         return ""
     if cell.cell_type == "markdown":
         return markdown(cell.source)
+    if cell.cell_type != "code":
+        return ""
     outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     if "vary" in cell.metadata:
         return frames(cell.source.splitlines()[-1], cell.metadata["vary"])

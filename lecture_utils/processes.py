@@ -27,7 +27,7 @@ def together():
         # moment alive as a default: its threads would outlive `together` and abort Python's exit.
         import torch.distributed.nn
 
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:
@@ -53,7 +53,7 @@ def average(parameters: Iterable[nn.Parameter], *numbers: float) -> Sequence[flo
     if world == 1:
         return numbers
     dense = [p.grad for p in parameters if not p.grad.is_sparse]
-    first = dense[0].new_tensor(numbers) if dense else torch.tensor(numbers, device=pick_device())
+    first = dense[0].new_tensor(numbers) if dense else torch.tensor(numbers)
     message = torch.cat([first, *(grad.flatten() for grad in dense)]) / world
     dist.all_reduce(message)
     means, *parts = message.split([len(numbers), *(grad.numel() for grad in dense)])

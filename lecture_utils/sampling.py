@@ -1,7 +1,7 @@
 """Choosing the next symbol: greedy, temperature, top-k, nucleus; names and text step by step."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -34,8 +34,8 @@ def choice_probs(
     nucleus (Holtzman et al. 2020). What is kept is scaled to sum to one; `uniform` makes all of it
     equally probable instead, as the lecture did. Raises ValueError for values out of range.
     """
-    if not temperature >= 0:
-        raise ValueError(f"Температура не бывает отрицательной: {temperature}.")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"Температура должна быть числом не меньше нуля, а не {temperature}.")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k должно быть не меньше 1, а не {top_k}.")
     if top_p is not None and not 0 < top_p <= 1:
@@ -43,7 +43,7 @@ def choice_probs(
     if temperature == 0:
         top_k, temperature = 1, 1.0
     probs = torch.softmax(log_probs / temperature, dim=-1)  # (…, vocab)
-    if top_k is None and top_p is None:
+    if top_k is None and top_p is None and not uniform:
         return probs
     order = log_probs.argsort(dim=-1, descending=True, stable=True)
     ranked = probs.gather(-1, order)
@@ -84,6 +84,7 @@ def draw(
     if temperature == 0:
         top_k = 1
     whole = (top_k or 0) > first or (top_p is not None and temperature not in (0, 1))
+    whole |= uniform and top_k is None and top_p is None
     if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
         return _draw_from_all(model, h, generator, forbidden, rule)
     near = model.near(h)  # scores (batch, frequent + groups)
@@ -106,9 +107,9 @@ def draw(
 
 def _draw(log_weights: Tensor, generator: torch.Generator) -> Tensor:
     """A place (batch,) in each row of ln weights (batch, places): one random number a row."""
-    reach = torch.softmax(log_weights, -1, dtype=torch.float64).cumsum(-1)
-    luck = torch.rand(len(reach), 1, generator=generator).to(reach.device) * reach[:, -1:]
-    return torch.searchsorted(reach, luck, right=True)[:, 0]
+    reach = torch.softmax(log_weights.cpu(), -1, dtype=torch.float64).cumsum(-1)
+    luck = torch.rand(len(reach), 1, generator=generator) * reach[:, -1:]
+    return torch.searchsorted(reach, luck, right=True)[:, 0].to(log_weights.device)
 
 
 def _draw_from_all(model, h, generator, forbidden, rule) -> Tensor:
@@ -183,26 +184,20 @@ def symbols(
     *,
     forbidden: Sequence[int],
     generator: torch.Generator,
-    rule: Callable[[Tensor], Tensor] | None = None,
     **choice,
 ) -> Iterator[Tensor]:
     """Continue each row of `prompt` (batch, time) by `length` symbols, yielding (batch,) each time.
 
     The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
-    drawn. `choice` goes to `choice_probs`; a `rule` of your own gets ln p (batch, vocab) instead.
-    Until the last symbol the model is in evaluation.
+    drawn. `choice` goes to `choice_probs`. Until the last symbol the model is in evaluation.
     """
+    choice_probs(torch.zeros(1), **choice)  # values out of range are told before any work
     state, x, was_training = None, prompt, model.training
     model.eval()
     try:
         for _ in range(length):
             h, state = model.features(x, state)
-            if rule is None:
-                symbol = draw(model, h[:, -1], generator, forbidden, **choice)
-            else:
-                log_probs = model.log_probs(h[:, -1])
-                log_probs[:, forbidden] = -torch.inf
-                symbol = torch.multinomial(rule(log_probs).cpu(), 1, generator=generator)[:, 0]
+            symbol = draw(model, h[:, -1], generator, forbidden, **choice)
             yield symbol
             x = symbol[:, None].to(x.device)
     finally:
@@ -272,7 +267,6 @@ def continue_text(
     *,
     count: int = 1,
     seed: int = 0,
-    split: Callable[[str], list[str]] = split_words,
     **rule,
 ) -> list[str]:
     """Write `count` continuations of `prompt` of `num_words` words and marks each.
@@ -280,7 +274,7 @@ def continue_text(
     A prompt word unknown even with е for ё is read as ⟨unk⟩, and a line says so; ⟨unk⟩ is never
     written. `rule` goes to `choice_probs`. Raises ValueError for an empty prompt.
     """
-    words, options = _begin(model, vocabulary, prompt, num_words, count, seed, split)
+    words, options = _begin(model, vocabulary, prompt, num_words, count, seed)
     ids = generate(model, length=num_words, **options, **rule)
     return [join_words(words + vocabulary.decode(row)) for row in ids.tolist()]
 
@@ -292,14 +286,14 @@ def stream_text(
     num_words: int,
     *,
     seed: int = 0,
-    split: Callable[[str], list[str]] = split_words,
     **rule,
 ) -> Iterator[str]:
     """The prompt, then word by word what is drawn, as it is drawn: print each with `end=""`.
 
     Together the text of `continue_text`, with the same `rule`, seed and errors.
     """
-    words, options = _begin(model, vocabulary, prompt, num_words, 1, seed, split)
+    words, options = _begin(model, vocabulary, prompt, num_words, 1, seed)
+    choice_probs(torch.zeros(1), **rule)  # values out of range are told before the prompt is shown
     written = join_words(words)
     yield written
     for symbol in symbols(model, length=num_words, **options, **rule):
@@ -309,8 +303,8 @@ def stream_text(
         written = text
 
 
-def _begin(model, vocabulary, prompt, num_words, count, seed, split):
-    words = split(prompt)
+def _begin(model, vocabulary, prompt, num_words, count, seed):
+    words = split_words(prompt)
     if not words:
         raise ValueError("Начало текста пустое: дайте хотя бы одно слово.")
     if num_words < 1 or count < 1:

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from lecture_utils.batching import NameBatches, StreamBatches, check_share
 from lecture_utils.checkpoints import check_writable, load_checkpoint, restore, save_checkpoint
 from lecture_utils.models import LanguageModel, detach
-from lecture_utils.processes import average, place, together
+from lecture_utils.processes import average, from_all, place, together
 from lecture_utils.vocabulary import Vocabulary
 
 Batches = NameBatches | StreamBatches
@@ -56,7 +56,7 @@ def evaluate(model: LanguageModel, batches: Batches) -> float:
     for number in range(len(batches)):
         nats, new_state = model.nats(batches.batch(0, number).to(device), state)
         state = new_state if batches.carries_state else None
-        total, count = total + nats.double().sum().item(), count + len(nats)
+        total, count = total + nats.cpu().double().sum().item(), count + len(nats)
     model.train(was_training)
     return total / count
 
@@ -83,19 +83,23 @@ def train(
     """Train in place for `steps` batches, or for `seconds`; return what was measured.
 
     The model's device is that of the run. Streams carry the state from window to window, detached
-    (truncated BPTT), and start from zeros in each epoch. The gradient norm is clipped to `clip` and noted as it was before. With `decay`
-    the step size falls along a cosine, to zero at the end. Every `every` steps: validation,
-    `callbacks`, checkpoint. With `patience`, training ends after so many validations without a new
-    best, and the best weights come back. Interrupting the kernel, or `should_stop`, ends the run
-    after the current step; what has been learned stays. With `resume` an existing checkpoint of the
-    same run and `vocabulary` is continued, bit for bit on the CPU with the same number of threads.
+    (truncated BPTT), and start from zeros in each epoch. The gradient norm is clipped to `clip` and
+    noted as it was before. With `decay` the step size falls along a cosine, to zero at the end.
+    Every `every` steps: validation, `callbacks`, checkpoint; the last two also when the run is
+    interrupted. With `patience`, training ends after so many validations without a new best, and
+    the best weights come back. Interrupting the kernel, or `should_stop`, ends the run after the
+    current step; what has been learned stays. With `resume` an existing checkpoint of the same run
+    and `vocabulary` is continued, bit for bit on the CPU with the same number of threads.
 
     Started by torchrun, each process takes its share of the streams and all make the same step.
 
-    Raises ValueError for bad arguments or a checkpoint of another run, before any step.
+    Raises ValueError for bad arguments or a checkpoint of another run, before any step;
+    FloatingPointError, before the weights are touched, if a loss or a gradient is not finite.
     """
     if steps < 1 or every < 1:
         raise ValueError(f"steps и every должны быть не меньше 1, а не {steps} и {every}.")
+    if not (clip > 0 and seconds > 0):
+        raise ValueError(f"clip и seconds должны быть больше 0, а не {clip} и {seconds}.")
     if patience is not None and valid is None:
         raise ValueError("Ранняя остановка (patience) требует проверочных данных: задайте valid.")
     rank, world = place()
@@ -106,9 +110,17 @@ def train(
     history, state, best = History(), None, None
     run = {"steps": steps, "every": every, "clip": clip, "decay": decay, "rates": rates}
     run |= {"data": batches.fingerprint(), "seconds": seconds}
+    run |= {"optimizer": type(optimizer).__name__}
     batches = batches.share(rank, world) if world > 1 else batches
     tokens = vocabulary.tokens if vocabulary else None
-    if checkpoint and resume and Path(checkpoint).exists():
+    if checkpoint:
+        check_writable(Path(checkpoint))
+    found = bool(checkpoint and resume and Path(checkpoint).exists())
+    if sum(map(int, from_all(torch.tensor([found], device=target)))) not in (0, world):
+        raise ValueError(
+            f"Контрольная точка {checkpoint} есть не на всех машинах: скопируйте её на каждую."
+        )
+    if found:
         content = load_checkpoint(checkpoint)
         if content.get("tokens") != tokens:
             raise ValueError(
@@ -119,8 +131,6 @@ def train(
         history = History(**measured)
         if history.stopped == "interrupted":
             history.stopped = ""
-    elif checkpoint:
-        check_writable(Path(checkpoint))
     if world > 1 and not history.loss:
         # The replicas start equal and stay so: each makes the same steps, but not the same dropout.
         torch.manual_seed(torch.initial_seed() + rank)
@@ -151,7 +161,7 @@ def train(
             elapsed = time.perf_counter() - begun
             measured, stop, elapsed = average(parameters, loss.item(), float(stop), elapsed)
             history.loss.append(_finite(measured, step))
-            norm = clip_gradients(parameters, clip)
+            norm = _finite(clip_gradients(parameters, clip), step)
             if decay:
                 part = max(step / steps, min(elapsed / seconds, 1))
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -176,6 +186,8 @@ def train(
                     save()
             if not history.stopped and (stop or (world == 1 and asked())):
                 history.stopped = "interrupted"
+                for callback in callbacks:
+                    callback(history, model)
                 if checkpoint:
                     save()
     if patience is not None and best is not None:
@@ -189,24 +201,14 @@ def train(
 class Adam:
     """Adam for a whole model: fused where gradients are dense, lazy where they are sparse.
 
-    The lazy half, torch's SparseAdam, moves only the rows of the words in the batch. Weight decay
-    is decoupled (Loshchilov, Hutter 2019) and for dense matrices only.
+    The lazy half, torch's SparseAdam, moves only the rows of the words in the batch.
     """
 
-    def __init__(
-        self, model: nn.Module, lr: float, weight_decay: float = 0.0, beta2: float = 0.999
-    ):
+    def __init__(self, model: nn.Module, lr: float, beta2: float = 0.999):
         sparse = [part.weight for part in model.modules() if getattr(part, "sparse", False)]
         dense = [p for p in model.parameters() if all(p is not q for q in sparse)]
-        groups = [{"params": dense, "weight_decay": 0.0}]
-        if weight_decay:
-            matrices, vectors = (
-                [p for p in dense if (p.dim() > 1) is big] for big in (True, False)
-            )
-            groups = [{"params": matrices, "weight_decay": weight_decay}]
-            groups.append({"params": vectors, "weight_decay": 0.0})
         betas = (0.9, beta2)
-        self.halves = [torch.optim.AdamW(groups, lr, betas, fused=True)]
+        self.halves = [torch.optim.Adam(dense, lr, betas, fused=True)]
         if sparse:
             self.halves.append(torch.optim.SparseAdam(sparse, lr, betas))
 
@@ -251,13 +253,13 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
     return norm
 
 
-def _finite(loss: float, step: int) -> float:
-    if not math.isfinite(loss):
+def _finite(number: float, step: int) -> float:
+    if not math.isfinite(number):
         raise FloatingPointError(
-            f"На шаге {step + 1} потери стали равны {loss}: "
+            f"На шаге {step + 1} потери или градиент стали равны {number}: "
             "постройте сеть заново и уменьшите скорость обучения (lr) или порог clip."
         )
-    return loss
+    return number
 
 
 def _validate(model, valid, history: History, best, patience):
@@ -309,8 +311,8 @@ def _train_words(options) -> str:
         corpus = novel.find_corpus(options.corpus, Path(options.output).parent)
         model, history = novel.train_novel(
             corpus,
-            options.steps or 10**9,
-            seconds=60 * (options.minutes or (math.inf if options.steps else 5)),
+            10**9 if options.steps is None else options.steps,
+            seconds=60 * options.minutes,
             batch_size=options.batch_size,
             seed=options.seed,
             valid=StreamBatches(corpus.valid, 8, 100),
@@ -328,8 +330,6 @@ def _train_words(options) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 2 for bad input, 1 if interrupted."""
-    from lecture_utils.corpora import CorpusError
-
     parser = argparse.ArgumentParser(prog="python -m lecture_utils.training", description=__doc__)
     parser.add_argument(
         "--corpus", default="novel", help="novel, story or a UTF-8 file of any size"
@@ -343,20 +343,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--output", default="novel.pt", help="weights")
     options = parser.parse_args(arguments)
-    first = int(os.environ.get("RANK", 0)) == 0
+    if options.minutes is None:
+        options.minutes = 5 if options.steps is None else math.inf
+    first, speaks = (int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK"))
     try:
         check_writable(Path(options.output))
         report = _train_words(options)
-    except (CorpusError, ValueError) as error:
-        if first:
+    except (ValueError, FloatingPointError) as error:  # CorpusError is a ValueError
+        if speaks:
             print(error, file=sys.stderr)
         return 2
-    if not report:
+    if not report and speaks:
         print("Обучение прервано, результат не записан.", file=sys.stderr)
-        return 1
-    if first:
+    if report and first:
         print(report)
-    return 0
+    return 0 if report else 1
 
 
 if __name__ == "__main__":

@@ -123,5 +123,10 @@ class Vocabulary:
         return [row + [0] * (longest - len(row)) for row in known]
 
     def encode_name(self, name: str, gender: str) -> list[int]:
-        """Numbers of a whole name: the gender as the start symbol, the letters, the end symbol."""
+        """Numbers of a whole name: the gender as the start symbol, the letters, the end symbol.
+
+        Raises ValueError without a gender ("f" or "m").
+        """
+        if gender not in ("f", "m"):
+            raise ValueError(f"У имени «{name}» не указан пол: впишите f или m в столбец gender.")
         return self.encode([{"f": FEMALE, "m": MALE}[gender], *name, END])

@@ -160,9 +160,9 @@ class LossMonitor(w.VBox):
     interrupting the kernel does the same everywhere.
     """
 
-    def __init__(self, levels: dict[str, float] | None = None, width: int = 50):
-        """`levels` are drawn as horizontal lines; `width` is the span of the running mean."""
-        self.levels, self.width = levels, width
+    def __init__(self, levels: dict[str, float] | None = None):
+        """`levels` are drawn as horizontal lines."""
+        self.levels = levels
         self._asked, self._drawn = threading.Event(), 0.0
         self.picture = w.Image(format="png")
         self.button = w.Button(description="Остановить обучение", icon="stop")
@@ -176,10 +176,10 @@ class LossMonitor(w.VBox):
     def __call__(self, history: History, model) -> None:
         """Redraw, at most twice a second and always at the end."""
         if history.stopped:
-            self.button.disabled = True
+            self.button.disabled, self.button.description = True, "Обучение окончено"
         elif time.monotonic() - self._drawn < 0.5:
             return
-        self.picture.value = plots.png(plots.losses(history, self.levels, self.width), scale=1)
+        self.picture.value = plots.png(plots.losses(history, self.levels), scale=1)
         self._drawn = time.monotonic()
 
     def should_stop(self) -> bool:

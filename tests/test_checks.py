@@ -53,6 +53,21 @@ def test_a_wrong_answer_is_shown_beside_the_right_one(check, capsys):
     assert re.search(r"Не сошлось.*Нужно|Размер ответа .*, а нужен", told, re.DOTALL)
 
 
+def test_an_answer_may_not_change_what_it_is_checked_against(capsys):
+    def cheat(probs, k):
+        probs[:] = 0
+        probs[0] = 1
+        return probs
+
+    checks.top_k(cheat)
+    assert "Не сошлось" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_no_tensor_is_named(capsys):
+    checks.streams(lambda ids, batch_size: [ids[:5], ids[5:10]])
+    assert capsys.readouterr().out == "Верните тензор, а не list.\n"
+
+
 def test_every_check_is_used_by_an_exercise():
     assert {case.values[0] for case in exercises()} - {"installation"} == set(WRONG)
 

@@ -18,7 +18,7 @@ def build_models():
     yield LetterModel(11, cell="lstm")
     yield WordModel(11)
     yield WordModel(11, cutoffs=[3, 7])
-    yield WordModel(11, num_layers=2, dropout=0.3).eval()
+    yield WordModel(11, dropout=0.3).eval()
 
 
 MODELS = list(build_models())

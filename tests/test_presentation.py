@@ -38,6 +38,8 @@ CELLS = [
     code("print('видно')", "subslide", [v4.new_output("stream", text="видно <b>\n")]),
     code("secret = 1", "subslide", [stored({"text/plain": "42"})], tags=["remove-input"]),
     code("widget", "subslide", [stored({presentation.WIDGET: {}, "text/plain": "Живой рисунок"})]),
+    code("1 / 0", "-", [v4.new_output("error", ename="ZeroDivisionError", evalue="a < b")]),
+    v4.new_raw_cell("сырое"),
     text("Вопрос.\n\n<details><summary>Ответ</summary>\n\n**Да.**\n\n</details>", "-"),
 ]
 
@@ -133,6 +135,7 @@ def test_formulas_are_mathml(page):
 
 def test_code_and_outputs_are_shown_except_input_tagged_remove_input(page):
     assert "видно &lt;b&gt;" in page and "42" in page
+    assert "ZeroDivisionError: a &lt; b" in page and "сырое" not in page
     assert "secret" not in page
 
 

@@ -1,5 +1,7 @@
 """sampling: the rules, and generation with a carried state."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -127,8 +129,7 @@ WORDS = Vocabulary.build("Все смешалось в доме , еще".split(
 
 def test_one_step_at_a_time_equals_running_the_whole_prefix_again(words):
     prompt = torch.tensor([[1, 2, 3]])
-    greedy = lambda z: choice_probs(z, temperature=0)
-    ids = generate(words, prompt, 8, forbidden=[], generator=torch.Generator(), rule=greedy)
+    ids = generate(words, prompt, 8, forbidden=[], generator=torch.Generator(), temperature=0)
     prefix = prompt
     for _ in range(8):
         best = words(prefix)[0][:, -1].argmax(-1, keepdim=True)
@@ -216,7 +217,34 @@ RULES = st.one_of(
     st.builds(lambda p, t: {"top_p": p, "temperature": t}, st.floats(0.1, 1), st.floats(0.3, 3)),
     st.builds(lambda p, k: {"top_p": p, "top_k": k}, st.floats(0.1, 1), st.integers(1, 9)),
     st.just({"temperature": 0}),
+    st.just({"uniform": True}),
 )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"temperature": t} for t in (-1, math.nan, math.inf)),
+        *({"top_k": 0}, {"top_p": 0}, {"top_p": 1.5}),
+    ],
+)
+@pytest.mark.parametrize("model", [ADAPTIVE, WordModel(30, 8, 8)])
+def test_a_rule_out_of_range_is_named_before_anything_is_drawn(model, bad):
+    said = (
+        f"{'Температура' if 'temperature' in bad else next(iter(bad))}.*{next(iter(bad.values()))}"
+    )
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    with pytest.raises(ValueError, match=said):
+        generate(model, torch.tensor([[1]]), 3, forbidden=[], generator=generator, **bad)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_an_equal_lot_without_a_limit_is_among_all_but_the_forbidden():
+    log_probs = torch.tensor([0.7, 0.2, 0.1, 0.0]).log()
+    torch.testing.assert_close(
+        choice_probs(log_probs, uniform=True), torch.tensor([1, 1, 1, 0]) / 3
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -98,3 +98,9 @@ def test_a_name_is_framed_by_gender_and_end():
 def test_repeated_tokens_are_refused():
     with pytest.raises(ValueError, match="повторы"):
         Vocabulary(["а", "а"])
+
+
+def test_a_name_without_a_gender_is_named():
+    letters = Vocabulary.build("анна", specials=NAME_SPECIALS)
+    with pytest.raises(ValueError, match=r"«анна» не указан пол.*f или m"):
+        letters.encode_name("анна", "")
