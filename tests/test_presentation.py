@@ -71,6 +71,12 @@ def test_a_notebook_is_shown_the_style_whatever_the_working_directory(tmp_path):
     assert CSS in shown.stdout, shown.stderr
 
 
+def test_the_garbage_collector_leaves_alone_what_a_notebook_has_loaded():
+    code = "import gc; from lecture_utils.presentation import setup; setup()"
+    code += "; print(gc.get_freeze_count())"
+    assert int(python("-c", code).stdout.splitlines()[-1]) > 10_000
+
+
 @pytest.mark.parametrize(
     "path", sorted(presentation.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem
 )
