@@ -137,8 +137,11 @@ def train(
         for value in model.state_dict().values():
             dist.broadcast(value, 0)
 
-    def save():
-        save_checkpoint(checkpoint, run, asdict(history), model, optimizer, state, best, tokens)
+    def report():
+        for callback in callbacks:
+            callback(history, model)
+        if checkpoint:
+            save_checkpoint(checkpoint, run, asdict(history), model, optimizer, state, best, tokens)
 
     begun = time.perf_counter() - history.seconds
     total = steps if seconds == math.inf else None
@@ -180,16 +183,10 @@ def train(
                 if last:
                     history.stopped = "finished"
                 best = _validate(model, valid, history, best, patience)
-                for callback in callbacks:
-                    callback(history, model)
-                if checkpoint:
-                    save()
+                report()
             if not history.stopped and (stop or (world == 1 and asked())):
                 history.stopped = "interrupted"
-                for callback in callbacks:
-                    callback(history, model)
-                if checkpoint:
-                    save()
+                report()
     if patience is not None and best is not None:
         model.load_state_dict(best)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -304,6 +301,9 @@ def _train_words(options) -> str:
     """Train by the recipe for a long text; return a report, empty if interrupted."""
     from lecture_utils import novel
 
+    minutes = options.minutes
+    if minutes is None:
+        minutes = 5 if options.steps is None else math.inf
     check_share(options.batch_size, int(os.environ.get("WORLD_SIZE", 1)))
     if options.checkpoint:
         check_writable(Path(options.checkpoint))
@@ -312,7 +312,7 @@ def _train_words(options) -> str:
         model, history = novel.train_novel(
             corpus,
             10**9 if options.steps is None else options.steps,
-            seconds=60 * options.minutes,
+            seconds=60 * minutes,
             batch_size=options.batch_size,
             seed=options.seed,
             valid=StreamBatches(corpus.valid, 8, 100),
@@ -343,8 +343,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--output", default="novel.pt", help="weights")
     options = parser.parse_args(arguments)
-    if options.minutes is None:
-        options.minutes = 5 if options.steps is None else math.inf
     first, speaks = (int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK"))
     try:
         check_writable(Path(options.output))

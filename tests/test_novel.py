@@ -300,7 +300,6 @@ def test_two_processes_have_the_losses_of_one(tmp_path, kind):
 def test_a_checkpoint_that_only_one_machine_has_is_refused_by_all(tmp_path):
     code = """
 import sys, torch
-import torch.distributed as dist
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import WordModel
 from lecture_utils.processes import place, together
