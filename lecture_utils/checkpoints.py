@@ -1,36 +1,13 @@
-"""Checkpoints: a run that goes on as if it had never been stopped, and files written whole."""
+"""Checkpoints: a run that goes on as if it had never been stopped."""
 
-import csv
-import os
 import pickle
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from lecture_utils.distributed import from_all, place
+from lecture_utils.files import save_atomically
 from lecture_utils.models import detach, each_part
-from lecture_utils.processes import from_all, place
-
-
-@contextmanager
-def written_whole(path: str | Path, mode: str, **options):
-    """A file to write aside, then renamed: at `path` stands the old file or the new one."""
-    aside = Path(f"{path}.tmp")
-    try:
-        with open(aside, mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def save_atomically(content: dict, path: str | Path) -> None:
-    """`torch.save`, written whole."""
-    with written_whole(path, "wb") as file:
-        torch.save(content, file)
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -98,20 +75,3 @@ def restore(content: dict, run: dict, model, optimizer, device):
         torch.cuda.set_rng_state_all(content["cuda"])
     own = lambda part: part.chunk(world, dim=1)[rank].contiguous().to(device)
     return content["history"], each_part(content["state"], own), content["best"]
-
-
-def check_writable(path: Path) -> None:
-    """Raises ValueError if no file can be written at `path`."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise ValueError(
-            f"Результат нельзя записать в {path}: "
-            "укажите имя файла в существующей папке, доступной для записи."
-        )
-
-
-def write_table(rows: list[dict], path: str | Path) -> None:
-    """Rows as CSV under the names of their values, written whole."""
-    with written_whole(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

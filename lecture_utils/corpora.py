@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from lecture_utils.files import DATA
 from lecture_utils.story import Storyteller
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 NOVEL_COMMIT = "4509680428729da225a73a22008133660f92bb7e"
 NOVEL_URL = f"https://raw.githubusercontent.com/d0rj/RusLit/{NOVEL_COMMIT}/"
 NOVEL_URL += quote("prose/Tolstoy/Анна Каренина.txt")

@@ -16,10 +16,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
-from lecture_utils.checkpoints import save_atomically, written_whole
-from lecture_utils.corpora import DATA, CorpusError, load_novel, story_text
+from lecture_utils.corpora import CorpusError, load_novel, story_text
+from lecture_utils.distributed import pick_device
+from lecture_utils.files import DATA, save_atomically, written_whole
 from lecture_utils.models import TiedWordModel
-from lecture_utils.processes import pick_device
 from lecture_utils.training import Adam, History, evaluate, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 

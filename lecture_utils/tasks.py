@@ -87,6 +87,16 @@ def anbn(ns: Sequence[int]) -> tuple[TaggedBatch, Tensor]:
     return TaggedBatch(strings[:, :-1], strings[:, 1:], mask), certain
 
 
+def echo(length: int, lag: int, seed: int) -> Tensor:
+    """Symbols 0…7, (length,): at even places 0…3 by chance, at odd places 4 + the one `lag` before.
+
+    ln 4 nats are paid for each even place, so the best possible mean is ½ ln 4. `lag` is odd.
+    """
+    ids = torch.randint(4, (length + lag,), generator=torch.Generator().manual_seed(seed))
+    even = torch.arange(length) % 2 == 0
+    return torch.where(even, ids[lag:], 4 + ids[:length])
+
+
 def context_tagging(
     batch_size: int, length: int, distance: int, generator: torch.Generator
 ) -> TaggedBatch:

@@ -21,9 +21,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from lecture_utils.batching import NameBatches, StreamBatches, check_share
-from lecture_utils.checkpoints import check_writable, load_checkpoint, restore, save_checkpoint
+from lecture_utils.checkpoints import load_checkpoint, restore, save_checkpoint
+from lecture_utils.distributed import average, from_all, place, together
+from lecture_utils.files import check_writable
 from lecture_utils.models import LanguageModel, detach
-from lecture_utils.processes import average, from_all, place, together
 from lecture_utils.vocabulary import Vocabulary
 
 Batches = NameBatches | StreamBatches

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import torch
 
-from lecture_utils import checks
+from lecture_utils.exercises import checks
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 CALL = re.compile(r"^checks\.(\w+)\((\w+)\)", re.MULTILINE)

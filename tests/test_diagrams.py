@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.font_manager import fontManager
 from matplotlib.transforms import Bbox
 
-from lecture_utils import diagrams
+from lecture_utils.figures import diagrams
 
 STYLE = Path(__file__).parents[1] / "styles" / "lecture.mplstyle"
 UNROLLED = [("unrolled", T, False) for T in range(1, 13)]
@@ -339,7 +339,7 @@ def test_numpy_integers_are_integers():
 
 def test_drawing_loads_no_pyplot_and_writes_nothing_to_stderr():
     code = (
-        "import sys; from lecture_utils import diagrams; from io import BytesIO\n"
+        "import sys; from lecture_utils.figures import diagrams; from io import BytesIO\n"
         "diagrams.gru().savefig(BytesIO()); diagrams.unrolled(4, True).savefig(BytesIO())\n"
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )

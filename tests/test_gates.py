@@ -1,21 +1,17 @@
 """Inside the LSTM: interventions on a watched cell, the cell by hand, and the committed results."""
 
+import make
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from lecture_utils import cells, plots, probes
+from lecture_utils import cells, probes
 from lecture_utils.batching import Batch
 from lecture_utils.corpora import story_text
-from lecture_utils.experiments import (
-    COUNTERS,
-    LETTERS,
-    learn_to_count,
-    load_letters,
-    table,
-    train_letters,
-)
+from lecture_utils.figures import plots
+from lecture_utils.files import read_table
+from lecture_utils.probes import COUNTERS, LETTERS, learn_to_count, load_letters
 
 
 @pytest.fixture
@@ -96,14 +92,14 @@ def test_an_own_layer_follows_the_seed():
 
 
 def test_a_small_part_of_the_committed_results_is_made_again():
-    """One LSTM of `python -m lecture_utils.experiments gates`; another CPU may differ a bit."""
-    rows = [r for r in table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
+    """One LSTM of `python data/make.py gates`; another CPU may differ a bit."""
+    rows = [r for r in read_table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
     assert abs(learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
 
 
 def test_the_letter_network_is_small_and_its_weights_are_remade_and_read_back(tmp_path):
     again, short = tmp_path / "letters.pt", 60
-    loss = train_letters(again, steps=short)
+    loss = make.train_letters(again, steps=short)
     model, vocabulary = load_letters(again)
     committed, same_vocabulary = load_letters()
     assert LETTERS.stat().st_size <= 300_000

@@ -258,7 +258,7 @@ import json, pathlib, sys, torch
 import torch.distributed as dist
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import TiedWordModel, WordModel
-from lecture_utils.processes import together
+from lecture_utils.distributed import together
 from lecture_utils.training import Adam, train
 
 path, kind, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -302,7 +302,7 @@ def test_a_checkpoint_that_only_one_machine_has_is_refused_by_all(tmp_path):
 import sys, torch
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import WordModel
-from lecture_utils.processes import place, together
+from lecture_utils.distributed import place, together
 from lecture_utils.training import Adam, train
 
 with together():

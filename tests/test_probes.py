@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecture_utils import cells, plots, probes, widgets
+from lecture_utils import cells, probes
 from lecture_utils.cells import numerical_gradient
+from lecture_utils.figures import plots, widgets
 
 SIGMA, TANH, RELU = (partial(cells.rnn, f=f) for f in (cells.sigmoid, cells.tanh, cells.relu))
 CELLS = {

@@ -18,9 +18,10 @@ from torch import nn
 
 from lecture_utils import training
 from lecture_utils.batching import Batch, NameBatches, StreamBatches
-from lecture_utils.checkpoints import load_checkpoint, save_atomically
+from lecture_utils.checkpoints import load_checkpoint
+from lecture_utils.distributed import pick_device
+from lecture_utils.files import save_atomically
 from lecture_utils.models import LetterModel, WordModel
-from lecture_utils.processes import pick_device
 from lecture_utils.training import (
     Adam,
     History,

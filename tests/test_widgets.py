@@ -8,7 +8,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from lecture_utils import diagrams, experiments, plots, widgets
+from lecture_utils import probes
+from lecture_utils.figures import diagrams, plots, widgets
 
 PHRASE = "Старик потерял ключ, а медведь спал."
 LN_P = torch.log_softmax(torch.arange(0, -30, -1) / 4, 0)  # thirty symbols, the first is likeliest
@@ -17,7 +18,7 @@ MAKERS = {
     "unrolled": widgets.unrolled,
     "lstm_by_hand": widgets.lstm_by_hand,
     "forgetting": widgets.forgetting,
-    "letters_watched": lambda: widgets.letters_watched(*experiments.load_letters(), PHRASE),
+    "letters_watched": lambda: widgets.letters_watched(*probes.load_letters(), PHRASE),
     "sampler": lambda: widgets.sampler(LN_P, SYMBOLS),
 }
 CONTROLS = [(name, control) for name, make in MAKERS.items() for control in make().controls]
@@ -122,7 +123,7 @@ def test_every_control_is_named(live):
     assert all(control.description for control in live.controls.values())
 
 
-MODEL = experiments.load_letters()
+MODEL = probes.load_letters()
 
 
 @pytest.mark.parametrize(

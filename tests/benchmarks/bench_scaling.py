@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 import torch.distributed as dist
 
-from lecture_utils import novel, processes, training
+from lecture_utils import distributed, novel, training
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel
 from lecture_utils.models import WordModel
@@ -38,7 +38,7 @@ def work(text: Path, streams: int, steps: int) -> None:
     """Train in this process (or these, under torchrun) and print what was measured as JSON."""
     training.Adam(WordModel(9), lr=0.1)  # torch loads 60 MB of its own at the first optimizer
     empty = resident()
-    with processes.together():
+    with distributed.together():
         begun = time.perf_counter()
         corpus = novel.find_corpus(str(text), text.parent)
         building = time.perf_counter() - begun

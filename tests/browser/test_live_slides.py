@@ -5,9 +5,9 @@ import shutil
 import nbformat
 import pytest
 
-from lecture_utils import presentation
+from lecture_utils import slides
 
-NOTEBOOK = presentation.NOTEBOOKS / "02_unrolling.ipynb"
+NOTEBOOK = slides.NOTEBOOKS / "02_unrolling.ipynb"
 PICTURE = ".widget-html img"
 GO_TO_PICTURE = """(selector) => {
     const places = [];

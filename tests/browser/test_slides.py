@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lecture_utils import presentation
+from lecture_utils import slides
 
 HERE = Path(__file__).parent
-NOTEBOOKS = sorted(presentation.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = sorted(slides.NOTEBOOKS.glob("*.ipynb"))
 FAULTS = (HERE / "slide.js").read_text("utf-8")
 NOTES_DECK = "02_unrolling.html"
 SHOW_FRAGMENTS = ".fragment { opacity: 1 !important; visibility: visible !important }"
@@ -16,7 +16,7 @@ SHOW_FRAGMENTS = ".fragment { opacity: 1 !important; visibility: visible !import
 @pytest.fixture(scope="session")
 def decks(tmp_path_factory):
     output = tmp_path_factory.mktemp("decks")
-    presentation.export(NOTEBOOKS, output)
+    slides.export(NOTEBOOKS, output)
     return output
 
 

@@ -5,7 +5,8 @@ import pytest
 TRAINING = """
 import torch
 from IPython.display import display
-from lecture_utils import training, widgets
+from lecture_utils import training
+from lecture_utils.figures import widgets
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import WordModel
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from lecture_utils.diagrams import PALETTE
+from lecture_utils.figures.diagrams import PALETTE
 
 OUTPUT, GREY = PALETTE["output"], "#5F6B7A"
 

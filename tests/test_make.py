@@ -1,15 +1,17 @@
-"""The long experiments: their tables are whole, a small part of each is made again."""
+"""data/make.py: its tables are whole, a small part of each is made again."""
 
 from itertools import product
 
+import make
 import numpy as np
 import pytest
 import torch
 
-from lecture_utils import experiments
-from lecture_utils.experiments import echo, learn_order, table, truncation_loss
+from lecture_utils.files import read_table
+from lecture_utils.probes import NETS, learn_order
+from lecture_utils.tasks import echo
 
-CURVE = table("lecture_curve")
+CURVE = read_table("lecture_curve")
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +38,12 @@ def test_the_echo_follows_its_seed_and_each_digit_is_as_frequent():
 
 
 def test_the_table_of_lags_is_whole():
-    keys = [(row["net"], int(row["lag"]), int(row["seed"])) for row in table("lags")]
-    assert keys == list(product(experiments.NETS, (5, 10, 20, 30, 60), range(5)))
+    keys = [(row["net"], int(row["lag"]), int(row["seed"])) for row in read_table("lags")]
+    assert keys == list(product(NETS, (5, 10, 20, 30, 60), range(5)))
 
 
 def test_the_table_of_windows_is_whole():
-    rows = table("truncation")
+    rows = read_table("truncation")
     keys = [(r["text"], int(r["seq_len"]), r["state"], int(r["seed"])) for r in rows]
     windows, states = (1, 2, 4, 8, 16, 32), ("carried", "reset")
     assert keys == list(product(("echo", "story"), windows, states, range(5)))
@@ -50,9 +52,11 @@ def test_the_table_of_windows_is_whole():
 @pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""
-    accuracy, steps = learn_order(lag=lag, seed=seed, **experiments.NETS[net])
+    accuracy, steps = learn_order(lag=lag, seed=seed, **NETS[net])
     (row,) = (
-        r for r in table("lags") if (r["net"], r["lag"], r["seed"]) == (net, str(lag), str(seed))
+        r
+        for r in read_table("lags")
+        if (r["net"], r["lag"], r["seed"]) == (net, str(lag), str(seed))
     )
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=100)
@@ -68,10 +72,10 @@ def test_a_small_part_of_the_windows_is_made_again(state):
     """The echo in windows of 16; another CPU may end a little elsewhere."""
     (row,) = (
         r
-        for r in table("truncation")
+        for r in read_table("truncation")
         if (r["text"], r["seq_len"], r["state"], r["seed"]) == ("echo", "16", state, "0")
     )
-    loss = truncation_loss("echo", 16, state == "carried", 0)
+    loss = make.truncation_loss("echo", 16, state == "carried", 0)
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
 
@@ -79,21 +83,21 @@ def test_the_curve_of_the_lecture_has_a_row_for_each_step(monkeypatch, tmp_path)
     text = tmp_path / "own.txt"
     text.write_text("жили были дед и баба , ела кашу с молоком . " * 60, encoding="utf-8")
     monkeypatch.setenv("LECTURE_NOVEL", str(text))
-    rows = list(experiments.lecture(steps=3))
+    rows = list(make.lecture_curve(steps=3))
     assert [row["step"] for row in rows] == [1, 2, 3] and list(rows[0]) == list(CURVE[0])
     assert float(rows[0]["loss"]) == pytest.approx(np.log(11), abs=0.2)
 
 
 def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("LECTURE_NOVEL", str(tmp_path / "absent.txt"))
-    assert experiments.main(["lecture"]) == 2
+    assert make.main(["lecture_curve"]) == 2
     error = capsys.readouterr().err
     assert "absent.txt" in error and error.count("\n") == 1
-    assert table("lecture_curve") == CURVE
+    assert read_table("lecture_curve") == CURVE
 
 
 def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
     with pytest.raises(SystemExit, match="2"):
-        experiments.main(["everything"])
+        make.main(["everything"])
     error = capsys.readouterr().err
-    assert all(name in error for name in ("lags", "truncation", "gates", "lecture"))
+    assert all(name in error for name in ("lags", "truncation", "gates", "lecture_curve"))

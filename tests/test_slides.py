@@ -1,4 +1,4 @@
-"""presentation: one style in three places, and decks made of notebooks (no browser here)."""
+"""slides, figures.style: one style in three places, decks made of notebooks (no browser)."""
 
 import os
 import re
@@ -8,12 +8,13 @@ import sys
 import nbformat
 import pytest
 
-from lecture_utils import presentation
-from lecture_utils.diagrams import PALETTE
-from lecture_utils.presentation import ExportError, export, slides_of
+from lecture_utils import slides
+from lecture_utils.figures import style
+from lecture_utils.figures.diagrams import PALETTE
+from lecture_utils.slides import ExportError, export, slides_of
 
 v4 = nbformat.v4
-CSS = (presentation.STYLES / "lecture.css").read_text("utf-8")
+CSS = (style.STYLES / "lecture.css").read_text("utf-8")
 
 
 def text(source, kind, **metadata):
@@ -37,7 +38,7 @@ CELLS = [
     text("$$\\begin{aligned} a &= b \\\\ c &= d \\end{aligned}$$", "fragment"),
     code("print('видно')", "subslide", [v4.new_output("stream", text="видно <b>\n")]),
     code("secret = 1", "subslide", [stored({"text/plain": "42"})], tags=["remove-input"]),
-    code("widget", "subslide", [stored({presentation.WIDGET: {}, "text/plain": "Живой рисунок"})]),
+    code("widget", "subslide", [stored({slides.WIDGET: {}, "text/plain": "Живой рисунок"})]),
     code("1 / 0", "-", [v4.new_output("error", ename="ZeroDivisionError", evalue="a < b")]),
     v4.new_raw_cell("сырое"),
     text("Вопрос.\n\n<details><summary>Ответ</summary>\n\n**Да.**\n\n</details>", "-"),
@@ -57,7 +58,7 @@ def page(notebook, tmp_path):
 
 
 def python(*arguments, **how):
-    environment = os.environ | {"PYTHONPATH": str(presentation.ROOT), "PYTHONUTF8": "1"}
+    environment = os.environ | {"PYTHONPATH": str(slides.ROOT), "PYTHONUTF8": "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", **how)
 
@@ -66,29 +67,29 @@ def python(*arguments, **how):
 
 
 def test_a_notebook_is_shown_the_style_whatever_the_working_directory(tmp_path):
-    command = "from lecture_utils import presentation as p; p.setup(); print(p.style_html())"
+    command = "from lecture_utils.figures import style as p; p.setup(); print(p.style_html())"
     shown = python("-c", command, cwd=tmp_path)
     assert CSS in shown.stdout, shown.stderr
 
 
 def test_the_garbage_collector_leaves_alone_what_a_notebook_has_loaded():
-    code = "import gc; from lecture_utils.presentation import setup; setup()"
+    code = "import gc; from lecture_utils.figures.style import setup; setup()"
     code += "; print(gc.get_freeze_count())"
     assert int(python("-c", code).stdout.splitlines()[-1]) > 10_000
 
 
 @pytest.mark.parametrize(
-    "path", sorted(presentation.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem
+    "path", sorted(slides.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem
 )
 def test_every_notebook_shows_lab_the_style_of_the_file(path):
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     styles = [o.data["text/html"] for c in cells for o in c.outputs if "<style" in str(o)]
-    assert styles == [presentation.style_html()]
+    assert styles == [style.style_html()]
 
 
 def test_live_slides_find_the_style_of_the_file_beside_the_notebooks():
     # jupyterlab-rise reads it before any cell is run: cp styles/lecture.css notebooks/rise.css
-    assert (presentation.NOTEBOOKS / "rise.css").read_text("utf-8") == CSS
+    assert (slides.NOTEBOOKS / "rise.css").read_text("utf-8") == CSS
 
 
 def test_a_deck_carries_the_style_of_the_file(page):
@@ -96,7 +97,7 @@ def test_a_deck_carries_the_style_of_the_file(page):
 
 
 def test_colours_are_those_of_the_figures():
-    figures = (presentation.STYLES / "lecture.mplstyle").read_text("utf-8").upper()
+    figures = (style.STYLES / "lecture.mplstyle").read_text("utf-8").upper()
     known = set(PALETTE.values()) | {"#" + c for c in re.findall(r"\b[0-9A-F]{6}\b", figures)}
     names = dict(re.findall(r"--lecture-(\w+): (#\w{6});", CSS))
     assert {names[n] for n in ("input", "state", "output", "ink")} == {
@@ -151,11 +152,11 @@ def test_a_dead_widget_is_not_shown(page):
 
 def test_a_widget_moves_through_pictures_where_its_cell_says_what_varies(tmp_path):
     cell = code("widgets.thermometer()", "slide", vary="rho")
-    html = presentation.cell_html(cell)
+    html = slides.cell_html(cell)
     assert html.count("<img") == 11 and html.count(" hidden>") == 10
     assert 'type="range" max="10" value="6"' in html and 'alt="ρ = 0,5"' in html
     with pytest.raises(ExportError, match="с ручкой absent"):
-        presentation.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
+        slides.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
 
 
 def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
@@ -189,7 +190,7 @@ def test_decks_are_made_anew_over_old_ones_and_nothing_else_stays(notebook, tmp_
 
 
 def run(*arguments):
-    return python("-m", "lecture_utils.presentation", *map(str, arguments))
+    return python("-m", "lecture_utils.slides", *map(str, arguments))
 
 
 def test_the_command_says_where_the_decks_are(notebook, tmp_path):
@@ -219,7 +220,7 @@ def test_a_folder_that_cannot_be_written_is_named(notebook, tmp_path):
 
 def test_a_missing_package_is_named(notebook, tmp_path):
     program = (
-        "import sys; from lecture_utils import presentation as p\n"
+        "import sys; from lecture_utils import slides as p\n"
         "p.find_spec = lambda name: None\n"
         f"sys.exit(p.main([{str(notebook)!r}, '--output', {str(tmp_path / 'decks')!r}]))"
     )

@@ -11,7 +11,8 @@ import ipywidgets as w
 import numpy as np
 from matplotlib.figure import Figure
 
-from lecture_utils import diagrams, plots, probes
+from lecture_utils import probes
+from lecture_utils.figures import diagrams, plots
 from lecture_utils.sampling import choice_probs, entropy
 from lecture_utils.training import History
 

@@ -1,12 +1,11 @@
-"""The look of the course in every notebook, and offline slides made of all notebooks.
+"""Offline slides made of all notebooks.
 
-`python -m lecture_utils.presentation` writes one self-contained page a notebook and an index:
+`python -m lecture_utils.slides` writes one self-contained page a notebook and an index:
 reveal.js, the style, the pictures and a font for formulas are inside, formulas are MathML.
 """
 
 import argparse
 import base64
-import gc
 import html
 import os
 import re
@@ -16,30 +15,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+from lecture_utils.figures.style import STYLES
+
 ROOT = Path(__file__).resolve().parent.parent
-STYLES, NOTEBOOKS = ROOT / "styles", ROOT / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class ExportError(Exception):
     """What keeps the decks from being made, said in one Russian sentence."""
-
-
-def style_html() -> str:
-    """styles/lecture.css as the element that a notebook shows and live slides take over."""
-    return f"<style>\n{(STYLES / 'lecture.css').read_text('utf-8')}</style>"
-
-
-def setup() -> None:
-    """Apply the style of the course to this notebook, its live slides and all its figures."""
-    from IPython.display import HTML, display
-    from matplotlib import style
-
-    style.use(STYLES / "lecture.mplstyle")
-    display(HTML(style_html()))
-    # What is loaded stays. Else, every ten redraws, a live picture waits for the garbage collector
-    # to look through all of torch: 0.4 s in place of 0.1.
-    gc.freeze()
 
 
 def slides_of(cells: list) -> list[list[SimpleNamespace]]:
@@ -118,7 +102,7 @@ def frames(call: str, vary: str) -> str:
     import numpy as np
     from matplotlib import style
 
-    from lecture_utils import plots, widgets
+    from lecture_utils.figures import plots, widgets
 
     maker = re.fullmatch(r"widgets\.(\w+)\(\)", call)
     live = maker and getattr(widgets, maker[1], lambda: None)()
@@ -273,7 +257,7 @@ def export(notebooks: list[Path], output: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 2 if the decks could not be made."""
-    parser = argparse.ArgumentParser("lecture_utils.presentation", description="Слайды без сети.")
+    parser = argparse.ArgumentParser("lecture_utils.slides", description="Слайды без сети.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="тетради (без них все)")
     parser.add_argument("--output", type=Path, default=ROOT / "decks", help="куда (decks)")
     options = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
 
 
 def installation(requirements: Path = REQUIREMENTS) -> None:

@@ -1,0 +1,1 @@
+"""Checks of the exercises and of the installation."""

@@ -1,0 +1,1 @@
+"""Drawings, pictures of data, live widgets and the look of the course."""
