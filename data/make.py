@@ -17,7 +17,7 @@ from lecture_utils.files import DATA, save_atomically, write_table
 from lecture_utils.models import LetterModel, WordModel
 from lecture_utils.probes import COUNTERS, LETTERS, NETS, SEEDS, learn_order, learn_to_count
 from lecture_utils.tasks import echo
-from lecture_utils.training import History, train
+from lecture_utils.training import History, Plan, progress_bar, train
 from lecture_utils.vocabulary import Vocabulary, split_words
 
 
@@ -39,8 +39,8 @@ def truncation_loss(text: str, seq_len: int, carried: bool, seed: int, steps: in
     batches, valid = (StreamBatches(part, 256 // seq_len, seq_len) for part in parts)
     batches.carries_state = valid.carries_state = carried
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    options = {"clip": 1.0, "decay": True, "valid": valid, "every": steps, "progress": False}
-    return train(model, batches, optimizer, steps, **options).valid_loss[-1]
+    plan = Plan(steps, clip=1.0, decay=True, every=steps)
+    return train(model, batches, optimizer, plan, valid=valid).valid_loss[-1]
 
 
 def train_letters(path=LETTERS, steps: int = 3000) -> float:
@@ -55,8 +55,8 @@ def train_letters(path=LETTERS, steps: int = 3000) -> float:
     model = LetterModel(len(vocabulary), 80, "lstm")
     model.rnn.bias_hh_l0.data[80:160] = 1.0
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    options = {"clip": 1.0, "decay": True, "valid": valid, "every": steps, "progress": False}
-    loss = train(model, batches, optimizer, steps, **options).valid_loss[-1]
+    plan = Plan(steps, clip=1.0, decay=True, every=steps)
+    loss = train(model, batches, optimizer, plan, valid=valid).valid_loss[-1]
     save_atomically({"symbols": list(vocabulary.tokens), "weights": model.state_dict()}, path)
     return loss
 
@@ -73,7 +73,8 @@ def train_as_in_lecture(text: str, steps: int) -> History:
     model = WordModel(len(vocabulary), embedding_size=64, hidden_size=64)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     batches = StreamBatches(vocabulary.encode(words), batch_size=16, seq_len=32)
-    return train(model, batches, optimizer, steps, clip=5.0, every=steps)
+    plan = Plan(steps, clip=5.0)
+    return train(model, batches, optimizer, plan, callbacks=[progress_bar(plan)])
 
 
 def lecture_curve(steps: int = 950):

@@ -25,6 +25,12 @@ class Batch(NamedTuple):
         """The same batch on another device."""
         return Batch(*(part if part is None else part.to(device) for part in self))
 
+    def targets(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Without padding: features h (batch, time, hidden) as (n, hidden) and targets (n,)."""
+        if self.mask is None:
+            return h.flatten(0, 1), self.y.flatten()
+        return h[self.mask], self.y[self.mask]
+
 
 def pad_names(sequences: Sequence[Sequence[int]]) -> Batch:
     """Names of different length as one batch: input without the last, target without the first.
@@ -62,6 +68,14 @@ class NameBatches:
         chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
         return pad_names([self.sequences[k] for k in chosen])
 
+    def share(self, rank: int, world_size: int) -> "NameBatches":
+        """Names are not divided: raises ValueError if there is more than one process."""
+        if world_size > 1:
+            raise ValueError(
+                f"Процессов {world_size}, а имена учат одним: запустите обучение без torchrun."
+            )
+        return self
+
     def fingerprint(self) -> int:
         """A number that changes with the data or the way it is cut."""
         return zlib.crc32(repr((self.sequences, self.batch_size, self.seed)).encode())
@@ -78,8 +92,11 @@ class StreamBatches:
 
     carries_state = True
 
-    def __init__(self, ids: Sequence[int], batch_size: int, seq_len: int):
-        """`ids` (length,). Raises ValueError if the text is shorter than one batch."""
+    def __init__(self, ids: Sequence[int], batch_size: int, seq_len: int, tokens=()):
+        """`ids` (length,). Raises ValueError if the text is shorter than one batch.
+
+        `tokens` of the vocabulary tell apart texts that have the same ids but not the same words.
+        """
         _at_least_one(batch_size=batch_size, seq_len=seq_len)
         ids = torch.as_tensor(ids)  # a memory-mapped array is not copied
         needed = batch_size * seq_len + 1
@@ -92,7 +109,7 @@ class StreamBatches:
         length = (len(ids) - 1) // batch_size
         self.x = ids[: batch_size * length].view(batch_size, length)
         self.y = ids[1 : batch_size * length + 1].view(batch_size, length)
-        self.seq_len = seq_len
+        self.seq_len, self.tokens = seq_len, tokens
 
     def __len__(self) -> int:
         """Windows in an epoch."""
@@ -103,12 +120,16 @@ class StreamBatches:
         window = slice(number * self.seq_len, (number + 1) * self.seq_len)
         return Batch(self.x[:, window].long(), self.y[:, window].long())
 
-    def share(self, rank: int, world: int) -> "StreamBatches":
-        """The streams of process `rank` of `world`. Raises ValueError if they don't divide."""
+    def share(self, rank: int, world_size: int) -> "StreamBatches":
+        """The streams of process `rank` of `world_size`. Raises ValueError if they don't divide."""
         streams = len(self.x)
-        check_share(streams, world)
+        if streams % world_size:
+            raise ValueError(
+                f"Потоков {streams}, а процессов {world_size}: поровну не разделить. "
+                "Задайте число потоков (batch_size), кратное числу процессов."
+            )
         own = copy.copy(self)
-        rows = slice(rank * streams // world, (rank + 1) * streams // world)
+        rows = slice(rank * streams // world_size, (rank + 1) * streams // world_size)
         own.x, own.y = self.x[rows], self.y[rows]
         return own
 
@@ -117,19 +138,10 @@ class StreamBatches:
 
         Of a stream longer than 65,536 words only so many are read: the text may be on a disk.
         """
-        number = zlib.crc32(repr((*self.x.shape, self.seq_len)).encode())
+        number = zlib.crc32(repr((*self.x.shape, self.seq_len, *self.tokens)).encode())
         for stream in self.y:
             number = zlib.crc32(stream[:65_536].long().numpy(), number)
         return number
-
-
-def check_share(streams: int, world: int) -> None:
-    """Raise ValueError if so many streams cannot be divided equally among the processes."""
-    if streams % world:
-        raise ValueError(
-            f"Потоков {streams}, а процессов {world}: поровну не разделить. "
-            "Задайте число потоков (batch_size), кратное числу процессов."
-        )
 
 
 def _at_least_one(**sizes: int) -> None:

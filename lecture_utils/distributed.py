@@ -1,12 +1,13 @@
-"""Several processes: streams divided, gradients averaged, so that all make the same step."""
+"""The one seam to torch.distributed; devices and threads."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -46,42 +47,58 @@ def together():
 
 
 def place() -> tuple[int, int]:
-    """Number of this process and how many there are."""
-    together = dist.is_available() and dist.is_initialized()
-    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+    """rank and world_size: the number of this process and how many there are."""
+    several = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
 
 
-def average(parameters: Iterable[nn.Parameter], *numbers: float) -> Sequence[float]:
-    """Put the mean over the processes into every gradient; return the means of the numbers.
+@contextmanager
+def one_at_first():
+    """Let one process of each machine go first: what it has written the others then read."""
+    is_first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    if place()[1] > 1 and not is_first:
+        dist.barrier()
+    yield
+    if place()[1] > 1 and is_first:
+        dist.barrier()
 
-    Dense gradients and numbers travel in one message. Of a sparse gradient only the rows do.
+
+def replicate(model: nn.Module) -> Callable:
+    """`model.nats`; of several processes, so that `backward` averages the gradients of all.
+
+    All begin with the weights of the first.
     """
-    for p in parameters:
-        if p.grad is None:  # a group of words that this batch never named
-            p.grad = torch.zeros_like(p)
-    world = place()[1]
-    if world == 1:
-        return numbers
-    dense = [p.grad for p in parameters if not p.grad.is_sparse]
-    first = dense[0].new_tensor(numbers) if dense else torch.tensor(numbers)
-    message = torch.cat([first, *(grad.flatten() for grad in dense)]) / world
-    dist.all_reduce(message)
-    means, *parts = message.split([len(numbers), *(grad.numel() for grad in dense)])
-    for grad, part in zip(dense, parts, strict=True):
-        grad.copy_(part.view_as(grad))
-    for p in parameters:
-        if p.grad.is_sparse:  # every process has as many rows as it has words in a window
-            places = torch.cat(from_all(p.grad._indices()), dim=1)
-            rows = torch.cat(from_all(p.grad._values() / world))
-            p.grad = torch.sparse_coo_tensor(places, rows, p.shape, check_invariants=False)
-    return means.tolist()
+    if place()[1] == 1:
+        return model.nats
+    # A group of rare words may come up in one process and not in another.
+    return DistributedDataParallel(
+        _Nats(model), broadcast_buffers=False, find_unused_parameters=True
+    )
+
+
+class _Nats(nn.Module):
+    """The loss as a forward pass, which is what DistributedDataParallel hooks into."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments):
+        return self.model.nats(*arguments)
+
+
+def mean(*numbers: float) -> list[float]:
+    """The mean of each number over all processes."""
+    if place()[1] == 1:
+        return list(numbers)
+    parts = from_all(torch.tensor(numbers, dtype=torch.float64))
+    return torch.stack(parts).mean(0).tolist()
 
 
 def from_all(x: Tensor) -> list[Tensor]:
     """The same tensor of every process, in their order."""
-    world = place()[1]
-    if world == 1:
+    if place()[1] == 1:
         return [x]
-    parts = [torch.empty_like(x) for _ in range(world)]
+    parts = [torch.empty_like(x) for _ in range(place()[1])]
     dist.all_gather(parts, x.contiguous())
     return parts

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Hashable, Iterable, Sequence
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 import numpy as np
@@ -179,12 +180,6 @@ def _levenshtein(a, b):
 
 def longest_copied_span(tokens: Sequence[Hashable], corpus: Sequence[Hashable]) -> tuple[int, int]:
     """(start in `tokens`, length) of the first longest run verbatim in `corpus`, or (0, 0)."""
-    index: dict[Hashable, int] = {}
-    ids = np.array([index.setdefault(token, len(index)) for token in corpus])
-    runs = np.zeros(len(ids) + 1, dtype=np.int64)  # matches in a row that end at each corpus token
-    start, length = 0, 0
-    for i, token in enumerate(tokens):
-        runs[1:] = np.where(ids == index.get(token, -1), runs[:-1] + 1, 0)
-        if runs.max() > length:
-            start, length = i + 1 - int(runs.max()), int(runs.max())
-    return start, length
+    # With autojunk, its default, difflib passes over what is frequent in a long text.
+    match = SequenceMatcher(None, tokens, corpus, autojunk=False).find_longest_match()
+    return (match.a, match.size) if match.size else (0, 0)

@@ -1,31 +1,32 @@
-"""The recipe for one long text: its parts, its model, weights ready for use, and huge files."""
+"""The recipe for one long text: its parts, its model, weights ready for use, the command line."""
 
+import argparse
 import json
 import math
 import os
 import pickle
+import sys
 import unicodedata
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError, load_novel, story_text
-from lecture_utils.distributed import pick_device
-from lecture_utils.files import DATA, save_atomically, written_whole
+from lecture_utils.distributed import one_at_first, pick_device, place, together, use_threads
+from lecture_utils.files import DATA, check_writable, save_atomically, written_whole
 from lecture_utils.models import TiedWordModel
-from lecture_utils.training import Adam, History, evaluate, train
+from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
 PRETRAINED = DATA / "pretrained" / "novel.pt"
 BATCH_SIZE, SEQ_LEN = 32, 35
 STEPS = 2460  # ten epochs of the novel; more do not help
+ABOUT = "Обучить сеть на словах длинного текста и сохранить её веса."
 
 
 class Corpus(NamedTuple):
@@ -46,30 +47,22 @@ def divide(text: str) -> Corpus:
     return _cut(vocabulary, torch.tensor(vocabulary.encode(tokens)))
 
 
+def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
+    a, b = (len(ids) * tenths // 10 for tenths in (8, 9))
+    return Corpus(vocabulary, ids[:a], ids[a:b], ids[b:])
+
+
 def find_corpus(name: str, folder: str | Path) -> Corpus:
     """The corpus called `novel` or `story`, or that of a file, its ids in `folder`/name.ids.
 
-    Of several processes on a machine the first one builds the ids. Raises CorpusError.
+    Raises CorpusError.
     """
     if name in ("novel", "story"):
         return divide((load_novel() if name == "novel" else story_text()).text)
     if not Path(name).is_file():
-        raise CorpusError(
-            f"Корпуса «{name}» нет: назовите novel, story или файл с текстом в UTF-8."
-        )
-    several = dist.is_available() and dist.is_initialized()
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
-    if several and not first:
-        dist.barrier()
-    corpus = divide_file(name, Path(folder) / f"{Path(name).name}.ids")
-    if several and first:
-        dist.barrier()
-    return corpus
-
-
-def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
-    a, b = (len(ids) * tenths // 10 for tenths in (8, 9))
-    return Corpus(vocabulary, ids[:a], ids[a:b], ids[b:])
+        raise CorpusError(f"Корпуса «{name}» нет: назовите файл с текстом, novel или story.")
+    with one_at_first():
+        return divide_file(name, Path(folder) / f"{Path(name).name}.ids")
 
 
 # -------------------------------------------------------------------------------------------------
@@ -79,21 +72,21 @@ def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
 def divide_file(path: str | Path, folder: str | Path) -> Corpus:
     """As `divide`, for a UTF-8 file of any size: its ids lie in `folder` and are mapped from there.
 
-    They are built once: a first pass over the text numbers the words as they come and counts them,
-    a second over the numbers puts them in order of frequency. Memory holds a piece of the text and
-    the list of its types. Raises CorpusError for a file that cannot be read or has no words.
+    They are built once, in two passes: one over the text numbers the words as they come, one over
+    the numbers puts them in order of frequency. Memory holds a piece of the text and the list of
+    its types. Raises CorpusError for a file that cannot be read or has no words.
     """
     path, folder = Path(path), Path(folder)
     ids_file, words_file = folder / "ids.bin", folder / "words.json"
     try:
         source = [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        known = json.loads(words_file.read_text("utf-8")) if words_file.exists() else {}
-        if known.get("source") != source or not ids_file.exists():
+        tokens = _known_tokens(words_file, source) if ids_file.exists() else None
+        if tokens is None:
             folder.mkdir(parents=True, exist_ok=True)
             with written_whole(ids_file, "w+b") as file:
-                known = {"source": source, "tokens": _write_ids(path, file)}
+                tokens = _write_ids(path, file)
             with written_whole(words_file, "w", encoding="utf-8") as file:
-                json.dump(known, file, ensure_ascii=False)
+                json.dump({"source": source, "tokens": tokens}, file, ensure_ascii=False)
     except UnicodeDecodeError as error:
         raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
     except OSError as error:
@@ -102,33 +95,44 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
             f"{error.strerror}."
         ) from error
     ids = torch.from_numpy(np.memmap(ids_file, dtype=np.int32, mode="c"))
-    return _cut(Vocabulary(known["tokens"]), ids)
+    return _cut(Vocabulary(tokens), ids)
 
 
-def _write_ids(path: Path, file: BinaryIO) -> list[str]:
+def _known_tokens(words_file: Path, source: list) -> list[str] | None:
+    """The tokens of ids built before; None if there are none, or of another text."""
+    try:
+        known = json.loads(words_file.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # ValueError: no JSON, no UTF-8
+        return None
+    is_ours = isinstance(known, dict) and known.get("source") == source
+    return known.get("tokens") if is_ours else None
+
+
+def _write_ids(path: Path, file) -> list[str]:
     """Write the ids into `file`; return the tokens of the vocabulary."""
     number: dict[str, int] = {}
     for piece in _pieces(path):
         words = split_words(unicodedata.normalize("NFC", piece))
-        array("i", (number.setdefault(word, len(number)) for word in words)).tofile(file)
-    length, chunk = file.tell() // 4, 1_000_000
-    if length < 10:
+        ids = [number.setdefault(word, len(number)) for word in words]
+        np.array(ids, dtype=np.int32).tofile(file)
+    file.flush()
+    if file.tell() < 4 * 10:
         raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
-    counts, end = np.zeros(len(number), dtype=np.int64), length * 8 // 10
-    file.seek(0)
-    for start in range(0, end, chunk):
-        ids = np.fromfile(file, np.int32, min(chunk, end - start))
-        counts += np.bincount(ids, minlength=len(number))
+    ids = np.memmap(file, dtype=np.int32, mode="r+")
+    trained_on = _chunks(ids[: len(ids) * 8 // 10])
+    counts = sum(np.bincount(chunk, minlength=len(number)) for chunk in trained_on)
     words = list(number)
     kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
     new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
     new[kept] = np.arange(1, len(kept) + 1)
-    for start in range(0, length, chunk):
-        file.seek(4 * start)
-        ids = np.fromfile(file, np.int32, chunk)
-        file.seek(4 * start)
-        new[ids].tofile(file)
+    for chunk in _chunks(ids):
+        chunk[:] = new[chunk]
+    ids.flush()
     return [UNK, *(words[k] for k in kept)]
+
+
+def _chunks(ids: np.ndarray, size: int = 1_000_000) -> Iterator[np.ndarray]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
@@ -147,42 +151,54 @@ def _pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
 # The model and its training
 
 
-def build(corpus: Corpus, **settings) -> TiedWordModel:
-    """A fresh model for this corpus; `settings` are those of `TiedWordModel`."""
+def build(corpus: Corpus, hidden_size: int = 512, embedding_size: int = 256) -> TiedWordModel:
+    """A fresh model for this corpus; of a small vocabulary there are fewer groups."""
     size = len(corpus.vocabulary)
-    cutoffs = settings.pop("cutoffs", [edge for edge in (1000, 4000) if edge < size])
+    cutoffs = [edge for edge in (1000, 4000) if edge < size]
     parts, counts = torch.tensor(corpus.vocabulary.parts()), corpus.train.bincount(minlength=size)
-    return TiedWordModel(size, cutoffs=cutoffs, parts=parts, counts=counts, **settings)
+    return TiedWordModel(size, embedding_size, hidden_size, cutoffs, parts, counts)
+
+
+def recipe(steps: int = STEPS, seconds: float = math.inf, every: int = STEPS) -> Plan:
+    """The plan found by the study in data/README.md, cut short after `seconds`."""
+    return Plan(steps, seconds, clip=1.0, decay=True, every=every)
 
 
 def train_novel(
-    corpus: Corpus, steps: int, batch_size: int = BATCH_SIZE, seed: int = 0, **options
+    corpus: Corpus,
+    plan: Plan,
+    *,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    valid: StreamBatches | None = None,
+    callbacks: Iterable[Callback] = (),
+    checkpoint: str | Path | None = None,
 ) -> tuple[TiedWordModel, History]:
-    """The recipe found by the study in data/README.md; `options` are those of `training.train`.
+    """A fresh model trained by a `recipe`; what is optional goes to `training.train`.
 
     Where the processor multiplies bfloat16 faster, matrix products are taken in it.
     """
     torch.manual_seed(seed)
-    model = build(corpus).to(pick_device())
-    batches = StreamBatches(corpus.train, batch_size, SEQ_LEN)
-    optimizer = Adam(model, lr=0.003, beta2=0.99)
+    model = build(corpus, hidden_size(plan.seconds)).to(pick_device())
+    tokens = corpus.vocabulary.tokens
+    batches = StreamBatches(corpus.train, batch_size, SEQ_LEN, tokens)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003, betas=(0.9, 0.99), fused=True)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        history = train(
-            model,
-            batches,
-            optimizer,
-            steps,
-            **{"clip": 1.0, "decay": True, "vocabulary": corpus.vocabulary, **options},
-        )
+        options = {"valid": valid, "callbacks": callbacks, "checkpoint": checkpoint}
+        return model, train(model, batches, optimizer, plan, **options)
     finally:
         torch.set_float32_matmul_precision(before)
-    return model, history
 
 
-def perplexity(model: TiedWordModel, ids: Tensor) -> float:
-    """Of the whole text, in order, with the state carried."""
+def hidden_size(seconds: float) -> int:
+    """The width that learns most in this time on a laptop, see data/README.md."""
+    return 256 if seconds < 900 else 512
+
+
+def held_out(model: TiedWordModel, ids: Tensor) -> float:
+    """The perplexity of a whole text, in order, with the state carried."""
     return math.exp(evaluate(model, StreamBatches(ids, 1, min(500, len(ids) - 1))))
 
 
@@ -192,11 +208,11 @@ def perplexity(model: TiedWordModel, ids: Tensor) -> float:
 
 def save_pretrained(path: str | Path, model: TiedWordModel, vocabulary: Vocabulary) -> None:
     """The folded model in half precision, with its settings and vocabulary, in one file."""
-    model.fold()
+    model = model.folded()
     settings = {
         "embedding_size": model.words.shape[1],
         "hidden_size": model.rnn.hidden_size,
-        "cutoffs": list(model.edges[:-1]),
+        "cutoffs": list(model.cutoffs),
     }
     weights = {name: value.half() for name, value in model.state_dict().items()}
     content = {"format": 1, "settings": settings, "tokens": vocabulary.tokens, "weights": weights}
@@ -213,10 +229,122 @@ def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocab
     except OSError as error:
         raise ValueError(
             f"Нет файла весов «{path}»: создайте его командой "
-            "python -m lecture_utils.training --output data/pretrained/novel.pt."
+            "python -m lecture_utils.novel --output data/pretrained/novel.pt."
         ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
         raise ValueError(
             f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
         ) from error
     return model.eval(), vocabulary
+
+
+# -------------------------------------------------------------------------------------------------
+# Command line
+
+
+def at_least(least: float, kind: type):
+    """A reader of numbers for argparse that tells in Russian what is wrong."""
+
+    def read(text: str):
+        try:
+            if (value := kind(text)) >= least:
+                return value
+        except ValueError:
+            pass
+        what = "целое число" if kind is int else "число"
+        raise argparse.ArgumentTypeError(f"дано «{text}», а нужно {what} не меньше {least}")
+
+    return read
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line. Raises ValueError; argparse ends the program by itself."""
+    parser = argparse.ArgumentParser("python -m lecture_utils.novel", description=ABOUT)
+    number, minutes = at_least(1, int), at_least(0.01, float)
+    for name, kind, default, about in (
+        ("--corpus", str, "novel", "файл в UTF-8 любого размера, novel или story"),
+        ("--minutes", minutes, None, "сколько учиться; 5, если не задано --steps"),
+        ("--steps", number, None, "сколько шагов сделать"),
+        ("--batch-size", number, BATCH_SIZE, "сколько потоков текста учить сразу"),
+        ("--every", number, 500, "сколько шагов между проверками"),
+        ("--seed", int, 0, "зерно случайных чисел"),
+        ("--threads", number, 1, "сколько потоков процессора занять"),
+        ("--checkpoint", str, None, "файл, из которого прерванное обучение продолжают"),
+        ("--output", str, "novel.pt", "файл для весов"),
+    ):
+        parser.add_argument(name, type=kind, default=default, help=about)
+    parser.add_argument("--resume", action="store_true", help="продолжить из --checkpoint")
+    options = parser.parse_args(arguments)
+    if options.minutes is None:
+        options.minutes = 5 if options.steps is None else math.inf
+    options.steps = options.steps or 10**9
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if options.batch_size % processes:
+        raise ValueError(
+            f"--batch-size {options.batch_size} не делится на число процессов {processes}: "
+            "задайте кратное ему."
+        )
+    if options.resume and not options.checkpoint:
+        raise ValueError("--resume продолжает обучение из файла: назовите его в --checkpoint.")
+    if options.checkpoint and not options.resume and Path(options.checkpoint).exists():
+        raise ValueError(
+            f"Контрольная точка {options.checkpoint} уже есть: добавьте --resume, чтобы продолжить "
+            "с неё, или назовите в --checkpoint другой файл."
+        )
+    for path in filter(None, (options.output, options.checkpoint)):
+        check_writable(path)
+    return options
+
+
+def run(options: argparse.Namespace) -> str:
+    """Train as the options say and keep the weights; return a report, empty if interrupted."""
+    corpus = find_corpus(options.corpus, Path(options.output).parent)
+    found, needed = sum(map(len, corpus[1:])), (options.batch_size * SEQ_LEN + 1) * 10 // 8 + 1
+    if found < needed:
+        raise ValueError(
+            f"В тексте {found} слов и знаков, а при --batch-size {options.batch_size} нужно "
+            f"не меньше {needed}: возьмите текст подлиннее или уменьшите --batch-size."
+        )
+    plan = recipe(options.steps, 60 * options.minutes, options.every)
+    streams = min(8, 1 + len(corpus.valid) // 1000)
+    model, history = train_novel(
+        corpus,
+        plan,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        valid=StreamBatches(corpus.valid, streams, min(100, (len(corpus.valid) - 1) // streams)),
+        callbacks=[progress_bar(plan)] if place()[0] == 0 else [],
+        checkpoint=options.checkpoint,
+    )
+    if history.stopped == "interrupted":
+        return ""
+    if place()[0] == 0:
+        save_pretrained(options.output, model, corpus.vocabulary)
+    score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
+    return (
+        f"Веса записаны в {options.output}. За {history.seconds:.0f} с прочитано слов и знаков: "
+        f"{history.symbols}; перплексия на проверке {score}."
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status: 2 for bad input, 1 if interrupted."""
+    first, speaks = (int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK"))
+    try:
+        options = parse(arguments)
+        use_threads(options.threads)
+        with together():
+            report = run(options)
+    except (ValueError, FloatingPointError) as error:  # CorpusError is a ValueError
+        if speaks:
+            print(error, file=sys.stderr)
+        return 2
+    if report and first:
+        print(report)
+    if not report and speaks:
+        print("Обучение прервано, веса не записаны.", file=sys.stderr)
+    return 0 if report else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -42,7 +41,9 @@ def choice_probs(
         raise ValueError(f"top_p должно лежать между 0 и 1, а не {top_p}.")
     if temperature == 0:
         top_k, temperature = 1, 1.0
-    probs = torch.softmax(log_probs / temperature, dim=-1)  # (…, vocab)
+    # Counted from the best symbol, and T not so small that 1/T overflows: no ∞ − ∞ in the softmax.
+    below_best = log_probs - log_probs.amax(-1, keepdim=True)
+    probs = torch.softmax(below_best / max(temperature, 1e-30), dim=-1)  # (…, vocab)
     if top_k is None and top_p is None and not uniform:
         return probs
     order = log_probs.argsort(dim=-1, descending=True, stable=True)
@@ -68,112 +69,36 @@ def draw(
     h: Tensor,
     generator: torch.Generator,
     forbidden: Sequence[int] = (),
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    uniform: bool = False,
+    **rule,
 ) -> Tensor:
-    """One symbol (batch,) for each row of features h (batch, hidden), by `choice_probs`.
+    """One symbol (batch,) for each row of features h (batch, hidden); `rule` as in `choice_probs`.
 
-    `forbidden` symbols are never drawn. With an adaptive softmax a group of rare words is looked
-    into only where it comes up, and the distribution is the same: no word of a group is more
-    probable than the group.
+    `forbidden` symbols are never drawn.
     """
-    rule = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "uniform": uniform}
-    first = model.edges[0]
-    if temperature == 0:
-        top_k = 1
-    whole = (top_k or 0) > first or (top_p is not None and temperature not in (0, 1))
-    whole |= uniform and top_k is None and top_p is None
-    if len(model.edges) == 1 or whole or any(symbol >= first for symbol in forbidden):
-        return _draw_from_all(model, h, generator, forbidden, rule)
-    near = model.near(h)  # scores (batch, frequent + groups)
-    for symbol in forbidden:
-        near[:, symbol] = -torch.inf
-    if top_k is None and top_p is None:
-        return _draw_by_group(model, h, near, generator, temperature)
-    near = torch.log_softmax(near, dim=-1)
-    if top_p is None or temperature == 0:
-        log_probs, ids = _best(model, h, near, top_k)
-        place = _draw(choice_probs(log_probs, **rule).log(), generator)
-        return ids.gather(1, place[:, None])[:, 0]
-    probs = choice_probs(near, **rule)
-    symbol = _draw(probs.log(), generator)
-    unsure = (probs[:, first:] > 0).any(-1)  # else the nucleus holds none of a group's words
-    if unsure.any():
-        symbol[unsure] = _draw_from_all(model, h[unsure], generator, forbidden, rule)
-    return symbol
-
-
-def _draw(log_weights: Tensor, generator: torch.Generator) -> Tensor:
-    """A place (batch,) in each row of ln weights (batch, places): one random number a row."""
-    reach = torch.softmax(log_weights.cpu(), -1, dtype=torch.float64).cumsum(-1)
-    luck = torch.rand(len(reach), 1, generator=generator) * reach[:, -1:]
-    return torch.searchsorted(reach, luck, right=True)[:, 0].to(log_weights.device)
-
-
-def _draw_from_all(model, h, generator, forbidden, rule) -> Tensor:
+    if not rule and model.cutoffs and max(forbidden, default=0) < model.cutoffs[0]:
+        return _draw_from_head(model, h, generator, forbidden)
     log_probs = model.log_probs(h)  # (batch, vocab)
     log_probs[:, forbidden] = -torch.inf
-    probs = choice_probs(log_probs, **rule).cpu()
-    return torch.multinomial(probs, 1, generator=generator)[:, 0].to(h.device)
+    return _pick(choice_probs(log_probs, **rule), generator)
 
 
-def _best(model, h, near, k: int) -> tuple[Tensor, Tensor]:
-    """ln p and ids (batch, ≤ k) of the k most probable symbols; k is at most edges[0]."""
-    first = model.edges[0]
-    log_probs, ids = near[:, :first].topk(k)
-    for group, low in enumerate(model.edges[:-1]):
-        rows = (near[:, first + group] > log_probs[:, -1]).nonzero()[:, 0]
-        if len(rows):
-            inside = torch.log_softmax(model.group(h[rows], group), dim=-1)
-            inside += near[rows, first + group, None]
-            above = (inside.amax(-1) > log_probs[rows, -1]).nonzero()[:, 0]
-            rows, inside = rows[above], inside[above]
-        if len(rows):
-            best, place = inside.topk(min(k, inside.shape[1]))
-            both = torch.cat([log_probs[rows], best], dim=1)
-            log_probs[rows], chosen = both.topk(k)
-            ids[rows] = torch.cat([ids[rows], place + low], dim=1).gather(1, chosen)
-    return log_probs, ids
-
-
-def _draw_by_group(model, h, near, generator, temperature: float) -> Tensor:
-    """Draw with p^(1/T) by rejection: a group enters with a bound on Σ p^(1/T) of its words.
-
-    With q the share of a word in its group, Σ q^(1/T) is at most 1 for T ≤ 1 and n^(1 − 1/T) for
-    n words otherwise. A group that came up is accepted with the true sum over the bound. If it is
-    refused, the row is drawn again, the true sum known.
-    """
-    first, power = model.edges[0], 1 / temperature
-    if power == 1:
-        place = _draw(near, generator)
-        symbol = place.clone()
-        for k in sorted({number - first for number in place.tolist() if number >= first}):
-            rows = place == first + k if len(place) > 1 else slice(None)
-            symbol[rows] = _draw(model.group(h[rows], k), generator) + model.edges[k]
-        return symbol
-    slack = [max(0.0, 1 - power) * math.log(high - low) for low, high in pairwise(model.edges)]
-    weights = near * power
-    weights[:, first:] += torch.tensor(slack, device=h.device)
-    known = torch.zeros(len(near), len(slack), dtype=torch.bool, device=h.device)
-    symbol = _draw(weights, generator)
-    chosen = symbol - first  # the group to look into; negative for a word
-    while groups := [k for k in sorted(set(chosen.tolist())) if k >= 0]:
-        for k in groups:
-            rows = (chosen == k).nonzero()[:, 0]
-            inside = torch.log_softmax(model.group(h[rows], k), dim=-1) * power
-            symbol[rows] = _draw(inside, generator) + model.edges[k]
-            total = inside.logsumexp(-1)
-            luck = torch.rand(len(rows), generator=generator).to(h.device).log()
-            taken = known[rows, k] | (luck < total - slack[k])
-            weights[rows, first + k] = near[rows, first + k] * power + total
-            known[rows, k], chosen[rows] = True, torch.where(taken, -1, k)
-        again = (chosen >= 0).nonzero()[:, 0]
-        if len(again):
-            symbol[again] = _draw(weights[again], generator)
-            chosen[again] = symbol[again] - first
+def _draw_from_head(model, h, generator, forbidden) -> Tensor:
+    """First a frequent word or a group; then, only if a group came up, a word of it."""
+    near = model.near(h)  # scores (batch, frequent + groups)
+    near[:, forbidden] = -torch.inf
+    symbol = _pick(torch.softmax(near, dim=-1), generator)
+    group = symbol - model.cutoffs[0]  # negative for a frequent word
+    for k in set(group.tolist()):
+        if k >= 0:
+            rows = group == k
+            inside = torch.softmax(model.group(h[rows], k), dim=-1)
+            symbol[rows] = model.cutoffs[k] + _pick(inside, generator)
     return symbol
+
+
+def _pick(probs: Tensor, generator: torch.Generator) -> Tensor:
+    """One place (batch,) in each row of probabilities (batch, places), wherever they lie."""
+    return torch.multinomial(probs.cpu(), 1, generator=generator)[:, 0].to(probs.device)
 
 
 @torch.no_grad()
@@ -194,10 +119,11 @@ def symbols(
     choice_probs(torch.zeros(1), **choice)  # values out of range are told before any work
     state, x, was_training = None, prompt, model.training
     model.eval()
+    fast = model.folded()
     try:
         for _ in range(length):
-            h, state = model.features(x, state)
-            symbol = draw(model, h[:, -1], generator, forbidden, **choice)
+            h, state = fast.features(x, state)  # (batch, 1, hidden); the prompt is read at once
+            symbol = draw(fast, h[:, -1], generator, forbidden, **choice)
             yield symbol
             x = symbol[:, None].to(x.device)
     finally:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lecture_utils.batching import Batch
-from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.models import LetterModel, TiedWordModel, WordModel
 
 
 def build_models():
@@ -19,6 +19,8 @@ def build_models():
     yield WordModel(11)
     yield WordModel(11, cutoffs=[3, 7])
     yield WordModel(11, dropout=0.3).eval()
+    yield TiedWordModel(11, 6, 8, [3, 7], torch.randint(5, (11, 3))).eval()
+    yield TiedWordModel(11, 6, 8, []).eval()
 
 
 MODELS = list(build_models())
@@ -52,17 +54,49 @@ def test_loss_is_minus_the_log_probability_of_the_target(model):
     torch.testing.assert_close(nats, -log_probs.gather(-1, y[..., None]).flatten())
 
 
-def test_the_adaptive_softmax_is_that_of_torch():
-    model = WordModel(40, 8, 16, cutoffs=[5, 12, 20])
-    theirs = nn.AdaptiveLogSoftmaxWithLoss(16, 40, [5, 12, 20], div_value=2, head_bias=True)
-    nn.init.zeros_(model.bias)  # theirs has none in the groups
-    theirs.head.load_state_dict(model.head.state_dict())
-    for (to_few, to_words), narrow, wide in zip(theirs.tail, *model.table()[:2], strict=True):
-        to_few.weight.data = narrow.detach()
-        to_words.weight.data = wide.detach().view(len(narrow), -1).t()
-    h, y = torch.randn(300, 16), torch.randint(40, (300,))
-    torch.testing.assert_close(model.log_probs(h), theirs.log_prob(h))
-    torch.testing.assert_close(model.target_nats(h, y), -theirs(h, y).output)
+def tied(**options):
+    torch.manual_seed(0)
+    return TiedWordModel(11, 6, 8, [3, 7], torch.randint(5, (11, 3)), **options)
+
+
+def test_more_groups_than_features_are_refused():
+    with pytest.raises(ValueError, match=r"Групп редких слов 4, а признаков 8"):
+        WordModel(11, hidden_size=8, cutoffs=[2, 4, 6, 8])
+
+
+def test_the_adaptive_softmax_of_a_shared_table_is_that_of_torch():
+    model = tied().eval()
+    theirs = nn.AdaptiveLogSoftmaxWithLoss(6, 11, [3, 7], div_value=1, head_bias=True)
+    nn.init.normal_(model.groups), nn.init.normal_(model.bias[:3].data)
+    table = model.table().detach()
+    theirs.head.weight.data = torch.cat([table[:3], model.groups])
+    theirs.head.bias.data = torch.cat([model.bias[:3], model.groups_bias])
+    for (to_same, to_words), low, high in zip(theirs.tail, (3, 7), (7, 11), strict=True):
+        to_same.weight.data, to_words.weight.data = torch.eye(6), table[low:high]
+    x, y = torch.randint(11, (2, 2, 5))
+    h, _ = model.features(x)
+    expected = -theirs(h.flatten(0, 1), y.flatten()).output
+    torch.testing.assert_close(model.nats(Batch(x, y))[0], expected)
+
+
+def test_the_table_is_made_once_a_window(monkeypatch):
+    model, made = tied(), []
+    table = model.table
+    monkeypatch.setattr(model, "table", lambda: made.append(1) or table())
+    x, y = torch.randint(11, (2, 2, 5))
+    model.nats(Batch(x, y))
+    assert len(made) == 1
+
+
+def test_folding_changes_no_prediction_no_random_number_and_not_the_model_itself():
+    model = tied().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x, random_state = torch.randint(11, (2, 5)), torch.get_rng_state()
+    folded = model.folded()
+    torch.testing.assert_close(folded(x)[0], model(x)[0])
+    assert "parts" not in folded.state_dict() and folded.folded() is folded
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,6 +1,7 @@
 """novel: a text cut in parts, files larger than memory, the tied model's weights ready for use."""
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -10,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from lecture_utils import corpora, novel, training
+from lecture_utils import corpora, novel
+from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError
 from lecture_utils.models import TiedWordModel
 from lecture_utils.sampling import continue_text
-from lecture_utils.vocabulary import UNK, Vocabulary, word_parts
+from lecture_utils.vocabulary import UNK, Vocabulary, split_words, word_parts
 
 TEXT = corpora.story_text().text[:60_000]
 
@@ -27,7 +29,7 @@ def corpus():
 @pytest.fixture
 def model(corpus):
     torch.manual_seed(0)
-    return novel.build(corpus, embedding_size=16, hidden_size=24, cutoffs=[100, 300])
+    return novel.build(corpus, embedding_size=16, hidden_size=24)
 
 
 # Parts of words
@@ -52,22 +54,12 @@ def test_parts_of_a_single_word_get_no_number():
 
 def test_the_tied_model_starts_from_the_frequencies(corpus):
     torch.manual_seed(0)
-    model = novel.build(corpus, embedding_size=16, cutoffs=[100, 300]).eval()
+    model = novel.build(corpus, embedding_size=16).eval()
     nn.init.zeros_(model.words), nn.init.zeros_(model.parts)
     with torch.no_grad():
         probs = model(torch.tensor([[1, 2]]))[0][0, -1].exp()
     counts = corpus.train.bincount(minlength=len(probs)) + 0.5
     torch.testing.assert_close(probs, counts / counts.sum(), rtol=1e-4, atol=1e-6)
-
-
-def test_folding_changes_no_prediction(model):
-    model.eval()
-    x = torch.randint(len(model.words), (2, 5))
-    with torch.no_grad():
-        before, _ = model(x)
-        after, _ = model.fold()(x)
-    torch.testing.assert_close(before, after)
-    assert model.parts is None and "parts" not in model.state_dict()
 
 
 def test_forms_of_a_word_learn_from_each_other(corpus, model):
@@ -78,7 +70,7 @@ def test_forms_of_a_word_learn_from_each_other(corpus, model):
     with torch.no_grad():
         model.parts -= model.parts.grad
     assert (moved != model.words)[ids["княгиню"]].sum() == 0
-    assert not torch.equal(model.table()[0][ids["княгиню"]], moved[ids["княгиню"]])
+    assert not torch.equal(model.table()[ids["княгиню"]], moved[ids["княгиню"]])
 
 
 def test_a_dropout_mask_is_the_same_for_a_whole_window(model):
@@ -92,10 +84,10 @@ def test_the_recipe_beats_the_trigram_on_the_story():
     from lecture_utils.metrics import KneserNey, perplexity
 
     corpus = novel.divide(TEXT)
-    model, _ = novel.train_novel(corpus, 150, batch_size=8, progress=False)
+    model, _ = novel.train_novel(corpus, novel.recipe(150), batch_size=8)
     n_gram = KneserNey(3, len(corpus.vocabulary)).fit([corpus.train.tolist()])
     baseline = perplexity(n_gram.nats([corpus.valid.tolist()]))
-    assert novel.perplexity(model, corpus.valid) < baseline
+    assert novel.held_out(model, corpus.valid) < baseline
 
 
 # Files larger than memory
@@ -138,7 +130,7 @@ def test_training_reads_the_ids_from_the_disk(file):
     mapped = novel.divide_file(file, file.parent / "ids")
     in_memory = novel.divide(TEXT)
     losses = [
-        novel.train_novel(c, 2, batch_size=4, progress=False)[1].loss for c in (mapped, in_memory)
+        novel.train_novel(c, novel.recipe(2), batch_size=4)[1].loss for c in (mapped, in_memory)
     ]
     assert losses[0] == losses[1]
 
@@ -164,7 +156,17 @@ def test_saved_weights_write_the_same_text(tmp_path, corpus, model):
     assert vocabulary.tokens == corpus.vocabulary.tokens and not loaded.training
     assert path.stat().st_size < 2.3 * sum(p.numel() for p in model.parameters()) + 60_000
     text = continue_text(loaded, vocabulary, "Однажды", 12, temperature=0)
-    assert text == continue_text(model.half().float(), vocabulary, "Однажды", 12, temperature=0)
+    whole = model.folded().half().float()
+    assert text == continue_text(whole, vocabulary, "Однажды", 12, temperature=0)
+
+
+def test_a_model_that_is_saved_goes_on_learning(tmp_path, corpus, model):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    novel.save_pretrained(tmp_path / "weights.pt", model, corpus.vocabulary)
+    before = model.parts.detach().clone()
+    model.nats(StreamBatches(corpus.train, 4, 10).batch(0, 0))[0].mean().backward()
+    optimizer.step()
+    assert (model.parts != before).any()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", {"format": 1}, {"tokens": ["a"], "settings": 3}])
@@ -176,7 +178,7 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
 
 
 def test_absent_weights_are_named_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(ValueError, match=r"absent\.pt.*lecture_utils\.training"):
+    with pytest.raises(ValueError, match=r"absent\.pt.*lecture_utils\.novel"):
         novel.load_pretrained(tmp_path / "absent.pt")
 
 
@@ -184,13 +186,13 @@ def test_absent_weights_are_named_with_the_command_that_makes_them(tmp_path):
 
 
 def words(*arguments):
-    return training.main(["--steps", "2", "--batch-size", "4", *map(str, arguments)])
+    return novel.main(["--steps", "2", "--batch-size", "4", *map(str, arguments)])
 
 
 def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(file, capsys):
     weights = file.parent / "w.pt"
     assert words("--corpus", file, "--output", weights) == 0
-    assert "validation perplexity" in capsys.readouterr().out
+    assert re.search(r"w\.pt\. .* перплексия на проверке \d+,\d\d\.", capsys.readouterr().out)
     assert isinstance(novel.load_pretrained(weights)[0], TiedWordModel)
 
 
@@ -232,15 +234,59 @@ def test_a_place_that_cannot_be_written_is_refused_by_the_command(file, capsys):
 
 def test_more_processes_than_streams_are_refused(refused, file, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
-    refused("процессов 8", "--corpus", file)
+    refused("--batch-size 4 не делится на число процессов 8", "--corpus", file)
 
 
 def test_a_checkpoint_of_another_vocabulary_is_refused(refused, file):
     run = file.parent / "run.pt"
     assert words("--corpus", file, "--checkpoint", run, "--output", file.parent / "w.pt") == 0
     other = file.parent / "other.txt"
-    other.write_text(TEXT.replace("лиса", "рысь"), encoding="utf-8")
-    refused("другим словарём", "--corpus", other, "--checkpoint", run, "--resume")
+    other.write_text(TEXT.replace(",", ";"), encoding="utf-8")  # the same ids
+    refused("другими настройками (data)", "--corpus", other, "--checkpoint", run, "--resume")
+
+
+def test_a_run_is_gone_on_with_only_where_that_is_asked(refused, file, capsys):
+    run, weights = file.parent / "run.pt", file.parent / "w.pt"
+    asked = ("--corpus", file, "--checkpoint", run)
+    assert words(*asked, "--output", weights) == 0
+    refused("уже есть: добавьте --resume", *asked)
+    assert words(*asked, "--resume", "--output", weights) == 0
+    refused("назовите его в --checkpoint", "--corpus", file, "--resume")
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused(refused, file):
+    refused("нельзя записать", "--corpus", file, "--checkpoint", file.parent / "absent" / "run.pt")
+
+
+def test_a_short_text_is_refused_in_the_words_of_the_command(refused, file):
+    file.write_text(" ".join(split_words(TEXT)[:1000]), encoding="utf-8")
+    refused("при --batch-size 32 нужно не меньше 1402", "--corpus", file, "--batch-size", 32)
+
+
+def test_the_shortest_text_that_is_admitted_can_be_trained_on(file, capsys):
+    file.write_text(" ".join(split_words(TEXT)[:177]), encoding="utf-8")
+    assert words("--corpus", file, "--output", file.parent / "w.pt") == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((o, "0") for o in ("--every", "--minutes", "--steps", "--batch-size", "--threads")),
+        *[("--every", "много"), ("--minutes", "-3"), ("--minutes", "nan")],
+    ],
+)
+def test_a_bad_number_is_told_with_the_name_of_its_option(option, value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        novel.main([option, value])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {option}: дано «{value}», а нужно" in last
+
+
+def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LECTURE_NOVEL", str(tmp_path / "absent.txt"))
+    assert novel.main(["--output", str(tmp_path / "w.pt")]) == 2
+    error = capsys.readouterr().err
+    assert "absent.txt" in error and error.count("\n") == 1 and not any(tmp_path.iterdir())
 
 
 # Several processes
@@ -259,24 +305,24 @@ import torch.distributed as dist
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import TiedWordModel, WordModel
 from lecture_utils.distributed import together
-from lecture_utils.training import Adam, train
+from lecture_utils.training import Plan, train
 
 path, kind, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(1)
 ids = torch.randint(60, (9000,), generator=torch.Generator().manual_seed(1)) ** 2 // 60
 with together():
     torch.manual_seed(0)
-    if kind == "sparse":
-        model = WordModel(60, 16, 16, cutoffs=[20, 40], sparse=True)
+    if kind == "adaptive":
+        model = WordModel(60, 16, 16, cutoffs=[20, 40])
     else:
         parts = torch.randint(9, (60, 3))
         model = TiedWordModel(60, 16, 16, [20, 40], parts, dropout=(0, 0), word_dropout=0)
-    optimizer = Adam(model, lr=0.01)
-    done = iter(range(1, 99))
-    history = train(model, StreamBatches(ids, 8, 10), optimizer, 50, clip=0.5, decay=True,
-                    valid=StreamBatches(ids[:500], 1, 50), every=20, progress=False,
-                    checkpoint=path + ".pt", resume=True,
-                    should_stop=lambda: next(done) == stop)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    asked = lambda history, model: len(history.loss) == stop
+    history = train(model, StreamBatches(ids, 8, 10), optimizer,
+                    Plan(50, clip=0.5, decay=True, every=20),
+                    valid=StreamBatches(ids[:500], 1, 50), callbacks=[asked],
+                    checkpoint=path + ".pt")
     if not dist.is_initialized() or dist.get_rank() == 0:
         json.dump([history.loss, history.valid_loss, history.grad_norm], open(path, "w"))
 left = [name.read_text() for name in pathlib.Path("/proc/self/task").glob("*/comm")]  # on Linux
@@ -284,7 +330,7 @@ assert not [name for name in left if "gloo" in name]  # threads that could abort
 """
 
 
-@pytest.mark.parametrize("kind", ["sparse", "tied"])
+@pytest.mark.parametrize("kind", ["adaptive", "tied"])
 def test_two_processes_have_the_losses_of_one(tmp_path, kind):
     import json
 
@@ -303,14 +349,16 @@ import sys, torch
 from lecture_utils.batching import StreamBatches
 from lecture_utils.models import WordModel
 from lecture_utils.distributed import place, together
-from lecture_utils.training import Adam, train
+from lecture_utils.training import Plan, train
 
 with together():
     model, path = WordModel(9, 8, 8), f"{sys.argv[1]}/{place()[0]}.pt"
     batches, said = StreamBatches(torch.arange(900) % 9, 8, 10), ""
-    train(model, batches, Adam(model, 0.1), 2, checkpoint=path, progress=False)
+    adam = torch.optim.Adam(model.parameters())
+    again = lambda: train(model, batches, adam, Plan(2), checkpoint=path)
+    again()
     try:
-        train(model, batches, Adam(model, 0.1), 2, checkpoint=path, resume=True, progress=False)
+        again()
     except ValueError as error:
         said = str(error)
     assert "есть не на всех машинах" in said, said
@@ -323,10 +371,10 @@ with together():
 def test_two_processes_stop_together_and_one_goes_on_from_their_checkpoint(tmp_path):
     import json
 
-    torchrun(2, FIFTY_STEPS, tmp_path / "run", "sparse", 7)
+    torchrun(2, FIFTY_STEPS, tmp_path / "run", "adaptive", 7)
     assert len(json.loads((tmp_path / "run").read_text())[0]) == 7
-    torchrun(2, FIFTY_STEPS, tmp_path / "run", "sparse", 0)
-    command = [sys.executable, "-c", FIFTY_STEPS, str(tmp_path / "one"), "sparse", "0"]
+    torchrun(2, FIFTY_STEPS, tmp_path / "run", "adaptive", 0)
+    command = [sys.executable, "-c", FIFTY_STEPS, str(tmp_path / "one"), "adaptive", "0"]
     subprocess.run(command, check=True)
     resumed, one = (json.loads((tmp_path / name).read_text())[0] for name in ("run", "one"))
     torch.testing.assert_close(torch.tensor(resumed), torch.tensor(one), atol=1e-5, rtol=0)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.models import LetterModel, TiedWordModel, WordModel
 from lecture_utils.sampling import (
     choice_probs,
     continue_text,
@@ -206,10 +206,11 @@ def test_a_model_in_training_comes_back_in_training(words):
     assert words.training
 
 
-# Adaptive softmax: groups of rare words are opened only when they come up
+# Adaptive softmax: without a rule a group of rare words is opened only when it comes up
 
 ADAPTIVE = WordModel(30, 8, 8, cutoffs=[5, 12])
 RULES = st.one_of(
+    st.just({}),
     st.builds(lambda t: {"temperature": t}, st.sampled_from([0.05, 0.5, 0.8, 1.0, 1.7, 4.0])),
     st.builds(lambda k, u: {"top_k": k, "uniform": u}, st.integers(1, 30), st.booleans()),
     st.builds(lambda k, t: {"top_k": k, "temperature": t}, st.integers(1, 9), st.floats(0.3, 3)),
@@ -248,6 +249,7 @@ def test_an_equal_lot_without_a_limit_is_among_all_but_the_forbidden():
 
 
 @settings(max_examples=60, deadline=None)
+@example({}, 1.0, [0], 0)
 @given(RULES, st.floats(0.3, 12), st.sampled_from([[], [0], [0, 20]]), st.integers(0, 99))
 def test_words_drawn_by_groups_follow_the_full_distribution(rule, spread, forbidden, seed):
     torch.manual_seed(seed)
@@ -262,15 +264,31 @@ def test_words_drawn_by_groups_follow_the_full_distribution(rule, spread, forbid
     assert (probs[drawn] > 0).all()
 
 
-@pytest.mark.parametrize("rule", [{}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.2}])
-def test_groups_are_opened_only_for_rows_where_they_come_up(rule, monkeypatch):
+def test_without_a_rule_groups_are_opened_only_for_rows_where_they_come_up(monkeypatch):
     torch.manual_seed(0)
     model = WordModel(30, 8, 8, cutoffs=[5, 12])
-    model.head.bias.data[5:] = -20.0  # groups all but never come up
+    model.head.head.bias.data[5:] = -20.0  # groups all but never come up
     monkeypatch.setattr(model, "group", None)
     with torch.no_grad():
-        drawn = draw(model, torch.randn(100, 8), torch.Generator().manual_seed(0), **rule)
+        drawn = draw(model, torch.randn(100, 8), torch.Generator().manual_seed(0))
     assert drawn.max() < 5 and len(set(drawn.tolist())) > 1
+
+
+def test_an_unfolded_model_makes_its_table_once_a_text(monkeypatch):
+    torch.manual_seed(0)
+    model, made = TiedWordModel(len(WORDS), 6, 8, [3], torch.randint(5, (len(WORDS), 3))), []
+    table = TiedWordModel.table
+    counted = lambda self: (made.append(1) if self.parts is not None else None) or table(self)
+    monkeypatch.setattr(TiedWordModel, "table", counted)
+    continue_text(model, WORDS, "Все", 20)
+    assert len(made) == 1 and model.parts is not None
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-39, 1e-300, 5e-324])
+def test_the_smallest_temperature_is_the_greedy_choice(temperature):
+    log_probs = torch.tensor([0.2, 0.5, 0.3, 0.0]).log()
+    assert choice_probs(log_probs, temperature).tolist() == [0, 1, 0, 0]
+    assert choice_probs(log_probs.double(), temperature).tolist() == [0, 1, 0, 0]
 
 
 def test_text_comes_word_by_word_and_is_the_same_as_at_once(words):

@@ -17,29 +17,33 @@ import torch
 from torch import nn
 
 from lecture_utils import training
-from lecture_utils.batching import Batch, NameBatches, StreamBatches
+from lecture_utils.batching import NameBatches, StreamBatches
 from lecture_utils.checkpoints import load_checkpoint
 from lecture_utils.distributed import pick_device
 from lecture_utils.files import save_atomically
 from lecture_utils.models import LetterModel, WordModel
-from lecture_utils.training import (
-    Adam,
-    History,
-    clip_gradients,
-    evaluate,
-    train,
-)
+from lecture_utils.training import History, Plan, evaluate, train
 
 CYCLE = [1, 2, 3, 4, 0] * 60  # a text that can be learned by heart
 NAMES = [[1, 2, 3, 0], [1, 3, 0], [1, 4, 4, 4, 0]] * 4
 
 
-def stream_run(steps=20, dropout=0.3, **options):
+def small_model(lr=0.02, optimizer=torch.optim.Adam, dropout=0.3, cutoffs=(), **how):
     torch.manual_seed(0)
-    model = WordModel(5, 8, 8, dropout=dropout)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    model = WordModel(5, 8, 8, dropout=dropout, cutoffs=cutoffs)
+    return model, optimizer(model.parameters(), lr=lr, **how)
+
+
+def stream_run(steps=20, dropout=0.3, valid=None, callbacks=(), checkpoint=None, **plan):
+    model, optimizer = small_model(dropout=dropout)
+    options = {"valid": valid, "callbacks": callbacks, "checkpoint": checkpoint}
     batches = StreamBatches(CYCLE, 4, 10)
-    return model, train(model, batches, optimizer, steps, progress=False, **options)
+    return model, train(model, batches, optimizer, Plan(steps, **plan), **options)
+
+
+def stop_after(steps):
+    """A callback that asks to stop after so many steps."""
+    return lambda history, model: len(history.loss) >= steps
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
@@ -61,7 +65,7 @@ def test_names_are_learned_up_to_their_entropy():
     model = LetterModel(5)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     batches = NameBatches(NAMES, 6)
-    history = train(model, batches, optimizer, 300, valid=batches, progress=False)
+    history = train(model, batches, optimizer, Plan(300), valid=batches)
     entropy = 4 * 3 * math.log(3) / (4 * (3 + 2 + 4))  # only the first letter is open
     assert entropy <= history.valid_loss[-1] + 1e-6 < entropy + 0.03
 
@@ -95,7 +99,7 @@ def recorded_states(batches, steps, monkeypatch):
     model, seen = WordModel(5, 8, 8), []
     nats = model.nats
     monkeypatch.setattr(model, "nats", lambda b, s=None: seen.append(s) or nats(b, s))
-    train(model, batches, torch.optim.SGD(model.parameters(), 0.1), steps, progress=False)
+    train(model, batches, torch.optim.SGD(model.parameters(), 0.1), Plan(steps))
     return seen
 
 
@@ -116,7 +120,7 @@ def test_the_norm_reported_is_that_before_clipping_and_the_step_is_clipped():
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     batches = StreamBatches(CYCLE, 4, 10)
-    history = train(model, batches, optimizer, 1, clip=1e-3, progress=False)
+    history = train(model, batches, optimizer, Plan(1, clip=1e-3))
     moved = torch.cat([(p - q).flatten() for p, q in zip(model.parameters(), before, strict=True)])
     assert history.grad_norm[0] > 0.05
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
@@ -124,54 +128,12 @@ def test_the_norm_reported_is_that_before_clipping_and_the_step_is_clipped():
 
 def test_with_decay_the_step_size_falls_along_a_cosine_and_comes_back():
     rates = []
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    model = WordModel(5, 8, 8)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    model, optimizer = small_model(1.0, torch.optim.SGD)
     note = lambda history, model: rates.append(optimizer.param_groups[0]["lr"])
     batches = StreamBatches(CYCLE, 4, 10)
-    train(model, batches, optimizer, 4, decay=True, every=1, callbacks=[note], progress=False)
+    train(model, batches, optimizer, Plan(4, decay=True), callbacks=[note])
     assert rates == pytest.approx([1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
     assert optimizer.param_groups[0]["lr"] == 1.0
-
-
-# Sparse gradients
-
-
-def test_sparse_gradients_are_clipped_as_dense_ones():
-    ids, y = torch.randint(20, (2, 4, 10))
-    norms, steps = [], []
-    for sparse in (False, True):
-        torch.manual_seed(0)
-        model = WordModel(20, 8, 8, cutoffs=[5], sparse=sparse)
-        model.nats(Batch(ids, y))[0].sum().backward()  # words are met more than once
-        norms.append(clip_gradients(list(model.parameters()), 0.1))
-        grad = model.embedding.weight.grad
-        steps.append(grad.to_dense() if sparse else grad)
-    assert norms[0] == pytest.approx(norms[1]) and norms[0] > 1
-    torch.testing.assert_close(steps[0], steps[1])
-
-
-def test_lazy_adam_moves_only_the_words_of_the_batch():
-    torch.manual_seed(0)
-    model = WordModel(20, 8, 8, sparse=True)
-    before = model.embedding.weight.detach().clone()
-    train(model, StreamBatches([3, 4] * 30, 2, 10), Adam(model, 0.01), 2, progress=False)
-    moved = (model.embedding.weight != before).any(1).nonzero().flatten()
-    assert moved.tolist() == [3, 4]
-
-
-def test_a_run_with_sparse_gradients_resumes_bit_for_bit(tmp_path):
-    def run(**options):
-        torch.manual_seed(0)
-        model = WordModel(5, 8, 8, cutoffs=[2], sparse=True, dropout=0.2)
-        batches = StreamBatches(CYCLE, 4, 10)
-        return model, train(model, batches, Adam(model, 0.02), 12, progress=False, **options)
-
-    whole, history = run()
-    stops = iter([False] * 4 + [True])
-    run(checkpoint=tmp_path / "run.pt", should_stop=lambda: next(stops))
-    resumed, second = run(checkpoint=tmp_path / "run.pt", resume=True)
-    assert same_weights(whole, resumed) and second.loss == history.loss
 
 
 def test_a_run_for_some_seconds_ends_with_the_step_size_at_zero(monkeypatch):
@@ -179,24 +141,20 @@ def test_a_run_for_some_seconds_ends_with_the_step_size_at_zero(monkeypatch):
     clock = SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks))
     monkeypatch.setattr(training, "time", clock)
     rates = []
-    torch.manual_seed(0)
-    model = WordModel(5, 8, 8)
-    optimizer = Adam(model, 1.0)
+    model, optimizer = small_model(1.0)
     note = lambda history, model: rates.append(optimizer.param_groups[0]["lr"])
-    batches, options = StreamBatches(CYCLE, 4, 10), {"decay": True, "progress": False}
-    history = train(
-        model, batches, optimizer, 10**9, seconds=0.3, every=1, callbacks=[note], **options
-    )
+    plan = Plan(10**9, seconds=0.3, decay=True)
+    history = train(model, StreamBatches(CYCLE, 4, 10), optimizer, plan, callbacks=[note])
     assert history.stopped == "finished" and history.seconds >= 0.3
     assert rates == sorted(rates, reverse=True) and rates[0] > 0.9 and rates[-1] < 1e-6
 
 
-def test_every_n_steps_there_is_a_validation_and_a_callback():
+def test_every_n_steps_there_is_a_validation_and_each_step_a_callback():
     seen = []
     note = lambda history, model: seen.append((len(history.loss), len(history.valid_loss)))
     _, history = stream_run(7, valid=StreamBatches(CYCLE, 4, 10), every=3, callbacks=[note])
-    assert history.valid_step == [3, 6, 7]
-    assert seen == [(3, 1), (6, 2), (7, 3)] and history.stopped == "finished"
+    assert history.valid_step == [3, 6, 7] and history.stopped == "finished"
+    assert seen == [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2), (7, 3)]
 
 
 def test_an_interrupt_ends_the_run_between_two_steps_and_keeps_what_was_learned():
@@ -204,16 +162,45 @@ def test_an_interrupt_ends_the_run_between_two_steps_and_keeps_what_was_learned(
 
     def press(history, model):
         heard.append(history.stopped)
-        if not history.stopped:
+        if len(heard) == 5:
             signal.raise_signal(signal.SIGINT)
 
-    model, history = stream_run(1000, every=5, callbacks=[press])
-    assert heard == ["", "interrupted"]
+    model, history = stream_run(1000, callbacks=[press])
+    assert heard == [""] * 5 + ["interrupted"]
     assert history.stopped == "interrupted" and len(history.loss) == 5
-    # a run of five steps of the same length of schedule ends with the same weights
-    stop = iter([False] * 4 + [True])
-    other, _ = stream_run(1000, every=5, should_stop=lambda: next(stop))
+    other, _ = stream_run(1000, callbacks=[stop_after(5)])
     assert same_weights(model, other)
+
+
+def test_a_callback_that_asks_ends_the_run_and_all_hear_of_it():
+    heard = [[], []]
+    listen = [lambda history, model, h=h: h.append(history.stopped) for h in heard]
+    _, history = stream_run(1000, callbacks=[listen[0], lambda *_: True, listen[1]])
+    assert len(history.loss) == 1 and history.stopped == "interrupted"
+    assert heard == [["", "interrupted"]] * 2
+
+
+class Broken(Exception):
+    pass
+
+
+def break_at_step_15(history, model):
+    if len(history.loss) == 15:
+        raise Broken
+
+
+@pytest.mark.parametrize("fault", ["callback", "gradient"])
+def test_a_run_that_breaks_is_closed_all_the_same(fault):
+    model, optimizer = small_model(1.0, torch.optim.SGD)
+    before = signal.getsignal(signal.SIGINT)
+    if fault == "gradient":
+        steps = count()
+        model.head.bias.register_hook(lambda g: g * (math.inf if next(steps) == 14 else 1))
+    with pytest.raises((Broken, FloatingPointError)):
+        plan, callbacks = Plan(20, decay=True), [break_at_step_15]
+        train(model, StreamBatches(CYCLE, 4, 10), optimizer, plan, callbacks=callbacks)
+    assert optimizer.param_groups[0]["lr"] == 1.0 and not model.training
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_after_the_run_an_interrupt_is_an_ordinary_one_again():
@@ -232,40 +219,28 @@ def test_a_bad_setting_is_named_before_any_step(bad):
 
 
 def test_an_infinite_gradient_ends_the_run_before_it_reaches_the_weights():
-    torch.manual_seed(0)
-    model = WordModel(5, 8, 8)
+    model, optimizer = small_model(0.1)
     model.head.bias.register_hook(lambda grad: grad * math.inf)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(FloatingPointError, match=r"На шаге 1 потери или градиент .*уменьшите"):
-        train(model, StreamBatches(CYCLE, 4, 10), Adam(model, 0.1), 20, progress=False)
+        train(model, StreamBatches(CYCLE, 4, 10), optimizer, Plan(20))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_stop_button_ends_the_run():
-    _, history = stream_run(1000, should_stop=lambda: True)
-    assert len(history.loss) == 1 and history.stopped == "interrupted"
-
-
 def test_with_patience_the_best_weights_come_back():
-    torch.manual_seed(0)
-    model = WordModel(5, 8, 8)
-    noise = torch.randint(5, (300,))
-    valid = StreamBatches(noise, 4, 10)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    batches = StreamBatches(CYCLE, 4, 10)
-    history = train(
-        model, batches, optimizer, 500, valid=valid, every=2, patience=3, progress=False
-    )
+    model, optimizer = small_model(dropout=0.0)
+    valid = StreamBatches(torch.randint(5, (300,)), 4, 10)
+    plan = Plan(500, every=2, patience=3)
+    history = train(model, StreamBatches(CYCLE, 4, 10), optimizer, plan, valid=valid)
     assert history.stopped == "patience"
     assert len(history.valid_loss) == history.valid_loss.index(history.best) + 1 + 3
     assert evaluate(model, valid) == pytest.approx(history.best)
     assert history.valid_loss[-1] > history.best
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"every": 0}, {"patience": 2}])
-def test_bad_arguments_are_refused_before_training(bad):
-    with pytest.raises(ValueError, match=r"steps|patience"):
-        stream_run(**bad)
+def test_patience_without_validation_is_refused_before_training():
+    with pytest.raises(ValueError, match=r"patience.*valid"):
+        stream_run(patience=2)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice():
@@ -273,7 +248,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice():
     nn.init.constant_(model.head.bias, math.nan)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(FloatingPointError, match=r"уменьшите скорость обучения"):
-        train(model, StreamBatches(CYCLE, 4, 10), optimizer, 3, progress=False)
+        train(model, StreamBatches(CYCLE, 4, 10), optimizer, Plan(3))
 
 
 # Checkpoints
@@ -284,11 +259,9 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, stop_at)
     valid = StreamBatches(CYCLE, 4, 10)
     common = {"steps": 20, "every": 4, "valid": valid, "decay": True, "patience": 9}
     whole, history = stream_run(**common)
-    stops = iter([False] * (stop_at - 1) + [True])
     path = tmp_path / "run.pt"
-    stream_run(**common, checkpoint=path, should_stop=lambda: next(stops))
-    torch.manual_seed(99)  # the state of the generators comes from the checkpoint
-    resumed, second = stream_run(**common, checkpoint=path, resume=True)
+    stream_run(**common, checkpoint=path, callbacks=[stop_after(stop_at)])
+    resumed, second = stream_run(**common, checkpoint=path)
     assert same_weights(whole, resumed)
     assert second.loss == history.loss and second.valid_loss == history.valid_loss
     assert second.grad_norm == history.grad_norm and second.stopped == "finished"
@@ -297,28 +270,69 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, stop_at)
 def test_a_finished_run_resumed_is_left_as_it_is(tmp_path):
     path = tmp_path / "run.pt"
     first, history = stream_run(checkpoint=path)
-    again, second = stream_run(checkpoint=path, resume=True)
+    again, second = stream_run(checkpoint=path)
     assert same_weights(first, again) and second.loss == history.loss
 
 
-def test_without_resume_a_checkpoint_is_begun_anew(tmp_path):
-    path = tmp_path / "run.pt"
-    stream_run(5, checkpoint=path)
-    _, history = stream_run(3, checkpoint=path)
-    assert len(history.loss) == 3 == len(load_checkpoint(path)["history"]["loss"])
+def refused(said, path, model, optimizer, plan=None, **options):
+    """What `train` refuses to go on with; nothing is changed."""
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    rates = [group["lr"] for group in optimizer.param_groups]
+    content, random_state = path.read_bytes(), torch.get_rng_state()
+    with pytest.raises(ValueError, match=said):
+        batches = StreamBatches(CYCLE, 4, 10)
+        train(model, batches, optimizer, plan or Plan(20), checkpoint=path, **options)
+    assert path.read_bytes() == content and torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert rates == [group["lr"] for group in optimizer.param_groups] and not optimizer.state
 
 
-def test_a_checkpoint_of_another_network_or_run_is_refused_and_left_alone(tmp_path):
+@pytest.fixture
+def stopped(tmp_path):
+    """The checkpoint of a run of 20 steps of Adam, stopped after five."""
     path = tmp_path / "run.pt"
-    stream_run(20, checkpoint=path)
-    content = path.read_bytes()
-    with pytest.raises(ValueError, match=r"другими настройками.*steps"):
-        stream_run(30, checkpoint=path, resume=True)
+    stream_run(checkpoint=path, callbacks=[stop_after(5)])
+    return path
+
+
+@pytest.mark.parametrize(
+    "other", [{"steps": 30}, {"clip": 1.0}, {"decay": True}, {"seconds": 9.0}, {"every": 7}]
+)
+def test_a_checkpoint_of_another_plan_is_refused(stopped, other):
+    plan = Plan(**{"steps": 20, **other})
+    refused(rf"другими настройками \({next(iter(other))}\)", stopped, *small_model(), plan)
+
+
+def test_a_checkpoint_of_another_network_is_refused(stopped):
     model = WordModel(6, 8, 8)
-    optimizer = torch.optim.Adam(model.parameters())
-    with pytest.raises(ValueError, match=r"другого размера"):
-        train(model, StreamBatches(CYCLE, 4, 10), optimizer, 20, checkpoint=path, resume=True)
-    assert path.read_bytes() == content
+    refused("другого размера", stopped, model, torch.optim.Adam(model.parameters()))
+
+
+def test_validation_and_patience_belong_to_the_run(stopped):
+    valid = StreamBatches(CYCLE[:100], 1, 10)
+    refused(r"другими настройками \(valid\)", stopped, *small_model(), valid=valid)
+    plan = Plan(20, patience=3)
+    refused(r"\(patience, valid\)", stopped, *small_model(), plan, valid=valid)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "how", "said"),
+    [
+        (torch.optim.SGD, {}, "optimizer"),
+        (torch.optim.AdamW, {}, "optimizer"),
+        (torch.optim.Adam, {"betas": (0.9, 0.99)}, r"\(betas\)"),
+        (torch.optim.Adam, {"weight_decay": 0.1}, r"\(weight_decay\)"),
+        (torch.optim.Adam, {"lr": 0.5}, r"\(lr\)"),
+    ],
+)
+def test_the_optimizer_and_its_options_belong_to_the_run(stopped, optimizer, how, said):
+    refused(said, stopped, *small_model(**{"optimizer": optimizer, **how}))
+
+
+def test_an_optimizer_of_other_parameters_is_refused(stopped):
+    model, _ = small_model()
+    halves = [{"params": model.rnn.parameters()}, {"params": model.head.parameters()}]
+    refused("parameters", stopped, model, torch.optim.Adam(halves, lr=0.02))
 
 
 FOREIGN = [b"", b"not a checkpoint", b"hello", b"step,loss", b"PK\x03\x04 torn", {"format": 1}]
@@ -329,19 +343,7 @@ def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "run.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(ValueError, match=r"run\.pt.*повреждён"):
-        stream_run(20, checkpoint=path, resume=True)
-
-
-def test_a_checkpoint_of_another_optimizer_is_refused_and_the_model_left_alone(tmp_path):
-    path = tmp_path / "run.pt"
-    stops = iter([False] * 4 + [True])
-    stream_run(checkpoint=path, should_stop=lambda: next(stops))
-    model = WordModel(5, 8, 8, dropout=0.3)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    sgd = torch.optim.SGD(model.parameters(), lr=0.02)
-    with pytest.raises(ValueError, match=r"другими настройками \(optimizer\)"):
-        train(model, StreamBatches(CYCLE, 4, 10), sgd, 20, checkpoint=path, resume=True)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        stream_run(20, checkpoint=path)
 
 
 def test_code_hidden_in_a_checkpoint_is_not_run(tmp_path):
@@ -376,32 +378,31 @@ KILLED_RUN = """
     import sys, torch
     from lecture_utils.batching import StreamBatches
     from lecture_utils.models import WordModel
-    from lecture_utils.training import train
+    from lecture_utils.training import Plan, train
 
     torch.set_num_threads(1)
-    path, resume = sys.argv[1], sys.argv[2] == "resume"
+    path = sys.argv[1]
     torch.manual_seed(0)
     model = WordModel(3000, 64, 64, dropout=0.2)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     ids = torch.randint(3000, (2000,), generator=torch.Generator().manual_seed(1))
-    train(model, StreamBatches(ids, 4, 10), optimizer, 150, every=2, checkpoint=path,
-          resume=resume, progress=False)
+    train(model, StreamBatches(ids, 4, 10), optimizer, Plan(150, every=2), checkpoint=path)
     torch.save(model.state_dict(), path + ".weights")
 """
 
 
-def start(path: Path, mode: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED_RUN), str(path), mode])
+def start(path: Path) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED_RUN), str(path)])
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_can_be_resumed_to_the_same_weights(tmp_path):
-    assert start(tmp_path / "whole.pt", "new").wait() == 0
+    assert start(tmp_path / "whole.pt").wait() == 0
     path, aside = tmp_path / "run.pt", tmp_path / "run.pt.tmp"
     moments = random.Random(0)
     in_the_middle = 0
     for kill in range(5):
-        process = start(path, "resume")
+        process = start(path)
         at_least = path.stat().st_mtime_ns if path.exists() else 0
         while not path.exists() or path.stat().st_mtime_ns == at_least:  # it goes on
             assert process.poll() is None
@@ -417,15 +418,12 @@ def test_a_run_killed_at_any_moment_can_be_resumed_to_the_same_weights(tmp_path)
         content = load_checkpoint(path)  # readable
         assert 2 <= len(content["history"]["loss"]) < 150
     assert in_the_middle >= 1
-    assert start(path, "resume").wait() == 0
+    assert start(path).wait() == 0
     whole, resumed = (
         torch.load(tmp_path / f"{name}.pt.weights", weights_only=True) for name in ("whole", "run")
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert not aside.exists()
-
-
-# Command line
 
 
 def test_the_device_rule_can_be_overridden():
@@ -435,16 +433,3 @@ def test_the_device_rule_can_be_overridden():
 
 def test_a_history_without_validation_has_no_best():
     assert History().best == math.inf
-
-
-def test_bad_input_on_the_command_line_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LECTURE_NOVEL", str(tmp_path / "absent.txt"))
-    weights = tmp_path / "weights.pt"
-    assert training.main(["--output", str(weights)]) == 2
-    error = capsys.readouterr().err
-    assert "absent.txt" in error and error.count("\n") == 1
-    monkeypatch.setenv("LECTURE_NOVEL", "story")
-    for option in ("--steps", "--minutes"):
-        assert training.main([option, "0", "--output", str(weights)]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
-    assert not weights.exists()

@@ -156,9 +156,9 @@ def sampler(log_probs, symbols: Sequence[str]) -> Live:
 class LossMonitor(w.VBox):
     """A live picture of the losses and a stop button for `training.train`.
 
-    Hand the monitor over as `callbacks=[monitor]`, `should_stop=monitor.should_stop`. A click is
-    heard while the kernel trains because JupyterLab gives widgets a thread (subshell) of theirs;
-    interrupting the kernel does the same everywhere.
+    Hand the monitor over as `callbacks=[monitor]`. A click is heard while the kernel trains because
+    JupyterLab gives widgets a thread (subshell) of theirs; interrupting the kernel does the same
+    everywhere.
     """
 
     def __init__(self, levels: dict[str, float] | None = None):
@@ -174,17 +174,13 @@ class LossMonitor(w.VBox):
         vars(self.button.comm).pop("_reply_subshell_id", None)
         super().__init__([self.button, self.picture])
 
-    def __call__(self, history: History, model) -> None:
-        """Redraw, at most twice a second and always at the end."""
+    def __call__(self, history: History, model) -> bool:
+        """Redraw, once a second and at the end; True if the button has been pressed."""
         if history.stopped:
             self.button.disabled, self.button.description = True, "Обучение окончено"
-        elif time.monotonic() - self._drawn < 0.5:
-            return
-        self.picture.value = plots.png(plots.losses(history, self.levels), scale=1)
-        self._drawn = time.monotonic()
-
-    def should_stop(self) -> bool:
-        """Has the button been pressed?"""
+        if history.stopped or time.monotonic() - self._drawn >= 1:
+            self.picture.value = plots.png(plots.losses(history, self.levels), scale=1)
+            self._drawn = time.monotonic()
         return self._asked.is_set()
 
     def _stop(self, button) -> None:

@@ -3,17 +3,20 @@
 LECTURE_NOVEL=story python tests/benchmarks/bench_notebooks.py
 """
 
+import argparse
 import os
 import time
 from pathlib import Path
 
 import nbformat
+from machine import options_of
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
 def main() -> None:
+    options_of(argparse.ArgumentParser(description=__doc__.split("\n")[0]))
     os.environ.setdefault("LECTURE_NOVEL", "story")
     seconds = {}
     for path in sorted(FOLDER.glob("*.ipynb")):
@@ -23,7 +26,7 @@ def main() -> None:
         client.execute()
         seconds[path.stem] = time.perf_counter() - begun
         print(f"{path.stem}: {seconds[path.stem]:.0f} s", flush=True)
-    print(f"all {len(seconds)} notebooks: {sum(seconds.values()):.0f} s (at most 360)")
+    print(f"all {len(seconds)} notebooks: {sum(seconds.values()):.0f} s (at most 300)")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import argparse
 import sys
 
 import torch
+from machine import options_of
 
 from lecture_utils import metrics, novel
 from lecture_utils.corpora import load_novel
+from lecture_utils.training import progress_bar
 
 
 def main() -> None:
@@ -20,7 +22,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--part", choices=["test", "valid"], default="test", help="scored on")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = options_of(parser)
 
     corpus = novel.divide(load_novel().text)
     size, scored = len(corpus.vocabulary), getattr(corpus, options.part)
@@ -32,15 +34,10 @@ def main() -> None:
         model = metrics.KneserNey(order, size).fit([corpus.train.tolist()])
         n_grams[order] = metrics.perplexity(model.nats([scored.tolist()]))
     order = min(n_grams, key=n_grams.get)
-    model, history = novel.train_novel(
-        corpus,
-        novel.STEPS,
-        seconds=60 * options.minutes,
-        every=novel.STEPS,
-        seed=options.seed,
-        progress=sys.stderr.isatty(),
-    )
-    ours = novel.perplexity(model, scored)
+    plan = novel.recipe(seconds=60 * options.minutes)
+    callbacks = [progress_bar(plan)] if sys.stderr.isatty() else []
+    model, history = novel.train_novel(corpus, plan, seed=options.seed, callbacks=callbacks)
+    ours = novel.held_out(model, scored)
     epochs = history.symbols / len(corpus.train)
     print(
         f"ours: {ours:.2f}, {history.seconds:.0f} s, {epochs:.1f} epochs, "

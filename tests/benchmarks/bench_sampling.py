@@ -12,16 +12,17 @@ import random
 import time
 
 import torch
+from machine import options_of
 from rivals import EmbeddingLstmLinear
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel
 from lecture_utils.models import WordModel
 from lecture_utils.sampling import generate
-from lecture_utils.training import Adam, train
+from lecture_utils.training import Plan, train
 from lecture_utils.vocabulary import Vocabulary
 
-CUTOFFS = (500, 2000, 5000, 10000, 16000, 22000, 28000, 34000, 40000, 46000)
+CUTOFFS = (700, 3000, 10_000, 21_000, 36_000)
 
 
 @torch.no_grad()
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--length", type=int, default=200, help="words in a turn")
     parser.add_argument("--turns", type=int, default=5)
-    options = parser.parse_args()
+    options = options_of(parser)
 
     words = load_novel().text.split()
     vocabulary = Vocabulary.build(words, specials=())
@@ -49,9 +50,10 @@ def main() -> None:
     torch.manual_seed(0)
     net = EmbeddingLstmLinear(len(vocabulary), 64)
     cutoffs = [edge for edge in CUTOFFS if edge < len(vocabulary)]
-    model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs, sparse=True)
+    model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs)
     batches = StreamBatches(ids, 16, 32)
-    train(model, batches, Adam(model, 0.01), 100, progress=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    train(model, batches, optimizer, Plan(100))
     prompt = ids[:2]
     generator = torch.Generator().manual_seed(0)
 

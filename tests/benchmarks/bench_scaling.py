@@ -36,31 +36,25 @@ def resident() -> float:
 
 def work(text: Path, streams: int, steps: int) -> None:
     """Train in this process (or these, under torchrun) and print what was measured as JSON."""
-    training.Adam(WordModel(9), lr=0.1)  # torch loads 60 MB of its own at the first optimizer
+    torch.optim.Adam(WordModel(9).parameters())  # torch loads 60 MB at the first one
     empty = resident()
     with distributed.together():
         begun = time.perf_counter()
         corpus = novel.find_corpus(str(text), text.parent)
         building = time.perf_counter() - begun
         torch.manual_seed(0)
-        model = WordModel(len(corpus.vocabulary), 128, 256, cutoffs=(1000, 4000), sparse=True)
-        optimizer = training.Adam(model, lr=0.003)
+        model = WordModel(len(corpus.vocabulary), 128, 256, cutoffs=(1000, 4000))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.003, fused=True)
         times = []
-        history = training.train(
-            model,
-            StreamBatches(corpus.train, streams, 32),
-            optimizer,
-            WARM + steps,
-            every=WARM,
-            callbacks=[lambda history, model: times.append((time.perf_counter(), history.symbols))],
-            progress=False,
-        )
+        note = lambda history, model: times.append((time.perf_counter(), history.symbols))
+        batches, plan = StreamBatches(corpus.train, streams, 32), training.Plan(WARM + steps)
+        history = training.train(model, batches, optimizer, plan, callbacks=[note])
+        times = times[WARM - 1 :]
         memory = resident() - empty
         if not dist.is_initialized() or dist.get_rank() == 0:
-            state = [half["state"].values() for half in optimizer.state_dict()["halves"]]
-            moments = [t for half in state for values in half for t in values.values()]
-            dense = [p for p in model.parameters() if not p.grad.is_sparse]
-            tensors = [*model.parameters(), *dense, *(t for t in moments if torch.is_tensor(t))]
+            weights = list(model.parameters())
+            moments = [t for state in optimizer.state.values() for t in state.values()]
+            tensors = [*weights, *(p.grad for p in weights if p.grad is not None), *moments]
             own = sum(t.numel() * t.element_size() for t in tensors) / 2**20
             seconds, symbols = times[-1][0] - times[0][0], times[-1][1] - times[0][1]
             result = {"tokens": sum(map(len, corpus[1:])), "building": building, "own": own}

@@ -1,8 +1,8 @@
 """Words a second of training: ours, the lecture's loop, pytorch's word_language_model.
 
 Same ids, all types of the novel, the lecture's widths and batches; every rival takes `--block`
-steps in turn, with the same number of threads. Then each is judged on the held-out last tenth, with
-all its words. Run it on a quiet machine: beside a busy process threads that wait cost ours most.
+steps in turn, with the same number of threads (one, or `--threads`). Then each is judged on the
+held-out last tenth, with all its words. `--busy` runs a process beside it that keeps a core busy.
 
     LECTURE_NOVEL=/path/to/novel.txt python tests/benchmarks/bench_training.py
 """
@@ -11,28 +11,16 @@ import argparse
 import time
 
 import torch
+from machine import options_of
 from rivals import Lecture, WordLanguageModel
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel
 from lecture_utils.models import WordModel
-from lecture_utils.training import Adam, evaluate, train
+from lecture_utils.training import Plan, evaluate, train
 from lecture_utils.vocabulary import Vocabulary
 
-CUTOFFS = (
-    100,
-    250,
-    500,
-    900,
-    1500,
-    2400,
-    3400,
-    4600,
-    6000,
-    7600,
-    9500,
-    *range(12_000, 51_000, 4_000),
-)
+CUTOFFS = (700, 3000, 10_000, 21_000, 36_000)
 
 
 def held_out(rival, batches: StreamBatches) -> float:
@@ -45,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--block", type=int, default=10)
-    options = parser.parse_args()
+    options = options_of(parser)
 
     words = load_novel().text.split()
     vocabulary = Vocabulary.build(words, specials=())
@@ -60,15 +48,18 @@ def main() -> None:
         rivals.append(rival(len(vocabulary)))
     torch.manual_seed(0)
     cutoffs = [edge for edge in CUTOFFS if edge < len(vocabulary)]
-    model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs, sparse=True)
+    model = WordModel(len(vocabulary), 64, 64, cutoffs=cutoffs)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 
     seconds = {"ours": 0.0, "lecture": 0.0, "word_language_model": 0.0}
     begun = time.perf_counter()
 
     def rivals_turn(history, model):
         nonlocal begun
-        seconds["ours"] += time.perf_counter() - begun
         done = len(history.loss)
+        if done % options.block and not history.stopped:
+            return
+        seconds["ours"] += time.perf_counter() - begun
         first = done - 1 - (done - 1) % options.block
         for name, rival in zip(("lecture", "word_language_model"), rivals, strict=True):
             begun = time.perf_counter()
@@ -80,16 +71,8 @@ def main() -> None:
             seconds[name] += time.perf_counter() - begun
         begun = time.perf_counter()
 
-    history = train(
-        model,
-        batches,
-        Adam(model, lr=0.01),
-        options.steps,
-        clip=5.0,
-        every=options.block,
-        callbacks=[rivals_turn],
-        progress=False,
-    )
+    plan = Plan(options.steps, clip=5.0)
+    history = train(model, batches, optimizer, plan, callbacks=[rivals_turn])
     speed = {name: history.symbols / s for name, s in seconds.items()}
     loss = {"ours": evaluate(model, held)}
     loss |= {name: held_out(r, held) for name, r in zip(list(speed)[1:], rivals, strict=True)}

@@ -16,9 +16,9 @@ model = WordModel(50, 16, 16)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 monitor = widgets.LossMonitor({"предел": 3.0})
 display(monitor)
+batches = StreamBatches(torch.randint(50, (5000,)), 4, 10)
 history = training.train(
-    model, StreamBatches(torch.randint(50, (5000,)), 4, 10), optimizer, 1_000_000, every=20,
-    callbacks=[monitor], should_stop=monitor.should_stop, progress=False,
+    model, batches, optimizer, training.Plan(1_000_000), callbacks=[monitor]
 )
 """
 RESULT = "print('ended:', history.stopped, len(history.loss) > 0)"
