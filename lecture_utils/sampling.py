@@ -1,7 +1,7 @@
 """Choosing the next symbol: greedy, temperature, top-k, nucleus; names and text step by step."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -65,17 +65,14 @@ def entropy(probs: Tensor) -> Tensor:
 
 
 def draw(
-    model: LanguageModel,
-    h: Tensor,
-    generator: torch.Generator,
-    forbidden: Sequence[int] = (),
-    **rule,
+    model: LanguageModel, h: Tensor, generator: torch.Generator, forbidden=(), **rule
 ) -> Tensor:
     """One symbol (batch,) for each row of features h (batch, hidden); `rule` as in `choice_probs`.
 
     `forbidden` symbols are never drawn.
     """
-    if not rule and model.cutoffs and max(forbidden, default=0) < model.cutoffs[0]:
+    has_rule = rule.keys() - {"temperature"} or rule.get("temperature", 1) != 1
+    if not has_rule and model.cutoffs and max(forbidden, default=0) < model.cutoffs[0]:
         return _draw_from_head(model, h, generator, forbidden)
     log_probs = model.log_probs(h)  # (batch, vocab)
     log_probs[:, forbidden] = -torch.inf
@@ -103,48 +100,37 @@ def _pick(probs: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def symbols(
-    model: LanguageModel,
-    prompt: Tensor,
-    length: int,
-    *,
-    forbidden: Sequence[int],
-    generator: torch.Generator,
-    **choice,
+    model: LanguageModel, prompt: Tensor, length: int, *, forbidden=(), seed: int = 0, **rule
 ) -> Iterator[Tensor]:
     """Continue each row of `prompt` (batch, time) by `length` symbols, yielding (batch,) each time.
 
     The state is carried, so each symbol costs one recurrent step. `forbidden` symbols are never
-    drawn. `choice` goes to `choice_probs`. Until the last symbol the model is in evaluation.
+    drawn. `rule` goes to `choice_probs`. Until the last symbol the model is in evaluation.
     """
-    choice_probs(torch.zeros(1), **choice)  # values out of range are told before any work
-    state, x, was_training = None, prompt, model.training
+    choice_probs(torch.zeros(1), **rule)  # values out of range are told before any work
+    generator, was_training = torch.Generator().manual_seed(seed), model.training
+    state, x = None, prompt.to(next(model.parameters()).device)
     model.eval()
     fast = model.folded()
     try:
         for _ in range(length):
-            h, state = fast.features(x, state)  # (batch, 1, hidden); the prompt is read at once
-            symbol = draw(fast, h[:, -1], generator, forbidden, **choice)
+            h, state = fast.features(x, state)  # (batch, time, hidden): the prompt, then one symbol
+            symbol = draw(fast, h[:, -1], generator, forbidden, **rule)
             yield symbol
-            x = symbol[:, None].to(x.device)
+            x = symbol[:, None]
     finally:
         model.train(was_training)
 
 
-def generate(
-    model: LanguageModel, prompt: Tensor, length: int, *, end: int | None = None, **options
-) -> Tensor:
+def generate(model: LanguageModel, prompt: Tensor, length: int, *, end=None, **options) -> Tensor:
     """Continue each row of `prompt` (batch, time) by up to `length` symbols → (batch, ≤ length).
 
-    After `end` a row is filled with `end`, and when all rows have ended, drawing ends. `options`
-    are those of `symbols`.
+    When all rows have met the symbol `end`, drawing ends. `options` are those of `symbols`.
     """
-    drawn, ended = [], torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
+    drawn = []
     for symbol in symbols(model, prompt, length, **options):
-        if end is not None:
-            symbol[ended] = end
-            ended |= symbol == end
         drawn.append(symbol)
-        if end is not None and ended.all():
+        if end is not None and (torch.stack(drawn) == end).any(0).all():
             break
     return torch.stack(drawn, dim=1)
 
@@ -169,20 +155,12 @@ def sample_names(
         raise ValueError(f"Пол задаётся буквой «f» или «m», а не «{gender}».")
     if count < 1 or max_length < 1:
         raise ValueError("count и max_length должны быть не меньше 1.")
-    prefix = prefix.lower()
-    start = vocabulary.encode([FEMALE if gender == "f" else MALE, *prefix])
-    end = vocabulary.index[END]
-    ids = generate(
-        model,
-        torch.tensor([start] * count, device=_device(model)),
-        max_length,
-        forbidden=[vocabulary.index[s] for s in NAME_SPECIALS if s != END],
-        generator=torch.Generator().manual_seed(seed),
-        end=end,
-        **rule,
-    )
-    rows = (row[: row.index(end)] if end in row else row for row in ids.tolist())
-    return [prefix + "".join(vocabulary.decode(row)) for row in rows]
+    start = vocabulary.encode([FEMALE if gender == "f" else MALE, *prefix.lower()])
+    forbidden = [vocabulary.index[special] for special in NAME_SPECIALS if special != END]
+    options = {"forbidden": forbidden, "seed": seed, "end": vocabulary.index[END], **rule}
+    ids = generate(model, torch.tensor([start] * count), max_length, **options)
+    letters = ("".join(vocabulary.decode(row)) for row in ids.tolist())
+    return [prefix.lower() + name.split(END)[0] for name in letters]
 
 
 def continue_text(
@@ -192,58 +170,43 @@ def continue_text(
     num_words: int,
     *,
     count: int = 1,
-    seed: int = 0,
-    **rule,
+    **options,
 ) -> list[str]:
     """Write `count` continuations of `prompt` of `num_words` words and marks each.
 
     A prompt word unknown even with е for ё is read as ⟨unk⟩, and a line says so; ⟨unk⟩ is never
-    written. `rule` goes to `choice_probs`. Raises ValueError for an empty prompt.
+    written. `options`: seed and the rule of `choice_probs`. ValueError for an empty prompt.
     """
-    words, options = _begin(model, vocabulary, prompt, num_words, count, seed)
-    ids = generate(model, length=num_words, **options, **rule)
+    if count < 1:
+        raise ValueError(f"count = {count}: текстов нужно не меньше одного.")
+    words, forbidden = _read(vocabulary, prompt, num_words)
+    start = torch.tensor([vocabulary.encode(words)] * count)
+    ids = generate(model, start, num_words, forbidden=forbidden, **options)
     return [join_words(words + vocabulary.decode(row)) for row in ids.tolist()]
 
 
 def stream_text(
-    model: LanguageModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    num_words: int,
-    *,
-    seed: int = 0,
-    **rule,
+    model: LanguageModel, vocabulary: Vocabulary, prompt: str, num_words: int, seed=0, **rule
 ) -> Iterator[str]:
-    """The prompt, then word by word what is drawn, as it is drawn: print each with `end=""`.
-
-    Together the text of `continue_text`, with the same `rule`, seed and errors.
-    """
-    words, options = _begin(model, vocabulary, prompt, num_words, 1, seed)
+    """The text of `continue_text`, word by word as it is drawn: print each with `end=""`."""
+    words, forbidden = _read(vocabulary, prompt, num_words)
+    start = torch.tensor([vocabulary.encode(words)])
     choice_probs(torch.zeros(1), **rule)  # values out of range are told before the prompt is shown
     written = join_words(words)
     yield written
-    for symbol in symbols(model, length=num_words, **options, **rule):
+    for symbol in symbols(model, start, num_words, forbidden=forbidden, seed=seed, **rule):
         words += vocabulary.decode(symbol.tolist())
         text = join_words(words)
         yield text[len(written) :]
         written = text
 
 
-def _begin(model, vocabulary, prompt, num_words, count, seed):
+def _read(vocabulary: Vocabulary, prompt: str, num_words: int) -> tuple[list[str], list[int]]:
+    """The words to go on from, and the ids never to be written."""
     words = split_words(prompt)
-    if not words:
-        raise ValueError("Начало текста пустое: дайте хотя бы одно слово.")
-    if num_words < 1 or count < 1:
-        raise ValueError("num_words и count должны быть не меньше 1.")
+    if not words or num_words < 1:
+        raise ValueError("Дайте хотя бы одно слово начала, а num_words — не меньше 1.")
     unknown = [word for word in words if vocabulary.find(word) is None]
     if unknown:
         print(f"Этих слов сеть не знает и читает их как ⟨unk⟩: {', '.join(unknown)}.")
-    return words, {
-        "prompt": torch.tensor([vocabulary.encode(words)] * count, device=_device(model)),
-        "forbidden": [vocabulary.index[UNK]] if UNK in vocabulary else [],
-        "generator": torch.Generator().manual_seed(seed),
-    }
-
-
-def _device(model: LanguageModel) -> torch.device:
-    return next(model.parameters()).device
+    return words, [vocabulary.index[UNK]] if UNK in vocabulary else []

@@ -55,17 +55,9 @@ def main() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     train(model, batches, optimizer, Plan(100))
     prompt = ids[:2]
-    generator = torch.Generator().manual_seed(0)
 
     def ours(batch: int, **rule):
-        return lambda: generate(
-            model,
-            prompt.repeat(batch, 1),
-            options.length,
-            forbidden=[],
-            generator=generator,
-            **rule,
-        )
+        return lambda: generate(model, prompt.repeat(batch, 1), options.length, **rule)
 
     top = {"top_k": 5, "uniform": True}
     runs = {
