@@ -1,1 +1,12 @@
-"""Helpers of the course on recurrent neural networks; importing the package loads nothing heavy."""
+"""Helpers of the course on recurrent neural networks; importing the package loads nothing heavy.
+
+corpora → vocabulary → batching   texts, names, tables (story: the offline text) → ids → batches
+cells, tasks, probes              theory: one step of each cell, tasks for memory, measurements
+models → training → sampling      the networks of the labs, the loop that trains them, what they say
+metrics                           perplexity, Kneser–Ney, novelty: judging a language model
+checkpoints, distributed, files   resuming a run, several processes, files written whole
+novel                             the recipe for one long text and its command line
+figures/                          diagrams, plots, live widgets and the style of the notebooks
+exercises/                        checks of the exercises and of the installation
+slides                            decks to show without Jupyter
+"""
