@@ -80,7 +80,11 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
     ids_file, words_file = folder / "ids.bin", folder / "words.json"
     try:
         source = [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        tokens = _known_tokens(words_file, source) if ids_file.exists() else None
+        try:
+            known = json.loads(words_file.read_text("utf-8"))
+            tokens = known["tokens"] if known["source"] == source and ids_file.exists() else None
+        except (FileNotFoundError, LookupError, TypeError, ValueError):  # none, or not ours
+            tokens = None
         if tokens is None:
             folder.mkdir(parents=True, exist_ok=True)
             with written_whole(ids_file, "w+b") as file:
@@ -98,16 +102,6 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
     return _cut(Vocabulary(tokens), ids)
 
 
-def _known_tokens(words_file: Path, source: list) -> list[str] | None:
-    """The tokens of ids built before; None if there are none, or of another text."""
-    try:
-        known = json.loads(words_file.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):  # ValueError: no JSON, no UTF-8
-        return None
-    is_ours = isinstance(known, dict) and known.get("source") == source
-    return known.get("tokens") if is_ours else None
-
-
 def _write_ids(path: Path, file) -> list[str]:
     """Write the ids into `file`; return the tokens of the vocabulary."""
     number: dict[str, int] = {}
@@ -119,14 +113,14 @@ def _write_ids(path: Path, file) -> list[str]:
     if file.tell() < 4 * 10:
         raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
     ids = np.memmap(file, dtype=np.int32, mode="r+")
-    trained_on = _chunks(ids[: len(ids) * 8 // 10])
-    counts = sum(np.bincount(chunk, minlength=len(number)) for chunk in trained_on)
+    parts = _chunks(ids[: len(ids) * 8 // 10])
+    counts = sum(np.bincount(part, minlength=len(number)) for part in parts)
     words = list(number)
     kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
     new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
     new[kept] = np.arange(1, len(kept) + 1)
-    for chunk in _chunks(ids):
-        chunk[:] = new[chunk]
+    for part in _chunks(ids):
+        part[:] = new[part]
     ids.flush()
     return [UNK, *(words[k] for k in kept)]
 

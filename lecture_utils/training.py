@@ -40,11 +40,8 @@ class Plan:
     patience: int | None = None
 
     def __post_init__(self):
-        least = {"steps": 1, "every": 1, "patience": 1}
         for name, value in asdict(self).items():
-            if name in least and value is not None and value < least[name]:
-                raise ValueError(f"{name} = {value}: нужно целое число не меньше 1.")
-            if name in ("clip", "seconds") and not value > 0:
+            if name != "decay" and value is not None and not value > 0:
                 raise ValueError(f"{name} = {value}: нужно число больше 0.")
 
 

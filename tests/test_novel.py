@@ -120,6 +120,14 @@ def test_ids_are_built_once_and_anew_when_the_file_has_changed(file):
     assert sorted(p.name for p in folder.iterdir()) == ["ids.bin", "words.json"]
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b"\xff\xfe", b'{"source": 1}'])
+def test_a_damaged_or_foreign_list_of_words_is_built_anew(file, content):
+    folder = file.parent / "ids"
+    tokens = novel.divide_file(file, folder).vocabulary.tokens
+    (folder / "words.json").write_bytes(content)
+    assert novel.divide_file(file, folder).vocabulary.tokens == tokens
+
+
 def test_letters_written_as_two_signs_are_the_same_letters(file):
     file.write_text(unicodedata.normalize("NFD", TEXT + " Чужой йод, чужой йод."), encoding="utf-8")
     words = novel.divide_file(file, file.parent / "ids").vocabulary.tokens
