@@ -151,12 +151,12 @@ def test_a_dead_widget_is_not_shown(page):
 
 
 def test_a_widget_moves_through_pictures_where_its_cell_says_what_varies(tmp_path):
-    cell = code("widgets.thermometer()", "slide", vary="rho")
+    cell = code("widgets.live_thermometer()", "slide", vary="rho")
     html = slides.cell_html(cell)
     assert html.count("<img") == 11 and html.count(" hidden>") == 10
     assert 'type="range" max="10" value="6"' in html and 'alt="ρ = 0,5"' in html
     with pytest.raises(ExportError, match="с ручкой absent"):
-        slides.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
+        slides.cell_html(code("widgets.live_thermometer()", "slide", vary="absent"))
 
 
 def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
