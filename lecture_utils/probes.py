@@ -1,5 +1,6 @@
-"""Gradients through time, measured: Jacobians of the steps, the gradient thermometer, the cliff."""
+"""What the theory notebooks measure: gradients through time, the cliff, the inside of an LSTM."""
 
+from collections import namedtuple
 from functools import partial
 
 import numpy as np
@@ -176,6 +177,40 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
         rows.append((*gates, c, h))
     columns = map(torch.cat, zip(*rows, strict=True))
     return dict(zip(("i", "f", "o", "c̃", "c", "h"), columns, strict=True))
+
+
+def lstm_by_hand(i, f, o, candidate) -> dict[str, np.ndarray]:
+    """One LSTM cell fed with c̃_t = `candidate`, its gates moved by hand: as `watch_lstm`, (time,).
+
+    Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
+    """
+    seen = {"c̃": np.array(candidate, float)}
+    for name, gate in {"i": i, "f": f, "o": o}.items():
+        seen[name] = np.broadcast_to(gate, len(candidate))
+        if not ((seen[name] >= 0) & (seen[name] <= 1)).all():
+            raise ValueError(f"Вентиль {name} = {gate}: он бывает открыт от 0 до 1.")
+    c = [0.0]
+    for f_t, i_t, c_tilde in zip(seen["f"], seen["i"], candidate, strict=True):
+        c.append(f_t * c[-1] + i_t * c_tilde)
+    c = np.array(c[1:])
+    return seen | {"c": c, "h": seen["o"] * np.tanh(c)}
+
+
+Forgetting = namedtuple("Forgetting", "f half_life left")
+
+
+def memory_left(*biases: float) -> dict[float, Forgetting]:
+    """For each bias b_f: f = σ(b_f), its half-life in steps, and f^k for k = 0…60, (61,).
+
+    Raises ValueError for a bias out of −5…4: its half-life would not be seen.
+    """
+    found = {}
+    for b_f in biases:
+        if not -5 <= b_f <= 4:
+            raise ValueError(f"Смещение b_f = {b_f}: чтобы увидеть половину, возьмите от −5 до 4.")
+        f = sigmoid(b_f)
+        found[b_f] = Forgetting(f, np.log(0.5) / np.log(f), f ** np.arange(61))
+    return found
 
 
 @torch.no_grad()

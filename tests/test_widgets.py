@@ -130,8 +130,8 @@ MODEL = probes.load_letters()
     "figure",
     [
         diagrams.unrolled(4, backward=True),
-        plots.lstm_by_hand(1, 0.5, 1, [1.0, 0.0, -1.0]),
-        plots.forgetting(-1, 3),
+        plots.gates(probes.lstm_by_hand(1, 0.5, 1, [1.0, 0.0, -1.0])),
+        plots.forgetting(probes.memory_left(-1, 3)),
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
     ],
@@ -146,7 +146,7 @@ def test_what_a_widget_draws_is_a_figure_with_an_alternative_text(figure):
 
 
 def test_the_half_life_is_marked_where_the_curve_passes_one_half():
-    axes = plots.forgetting(2).axes[0]
+    axes = plots.forgetting(probes.memory_left(2)).axes[0]
     curve, mark = axes.lines[0], axes.lines[-1]
     k, left = mark.get_xdata()[0], mark.get_ydata()[0]
     assert left == 0.5 and k == pytest.approx(5.46, abs=0.01)

@@ -78,13 +78,14 @@ def live_gates() -> Live:
         for name, train in TRAINS.items()
     }
     candidate = w.Dropdown(options=trains, description="импульсы")
-    return Live(plots.lstm_by_hand, **gates, candidate=candidate)
+    draw = lambda **values: plots.gates(probes.lstm_by_hand(**values))
+    return Live(draw, **gates, candidate=candidate)
 
 
 def live_forgetting() -> Live:
     """What is left of the memory after k steps, for one bias b_f of the forget gate."""
     b_f = w.FloatSlider(1, min=-1, max=3, step=0.1, description="смещение b_f")
-    return Live(lambda b_f: plots.forgetting(b_f), b_f=b_f)
+    return Live(lambda b_f: plots.forgetting(probes.memory_left(b_f)), b_f=b_f)
 
 
 PARTS = {"память c": "c", "забывание f": "f", "запись i": "i", "показ o": "o", "выход h": "h"}
