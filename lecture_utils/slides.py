@@ -91,10 +91,11 @@ def _latex(source: str) -> str:
     """A formula between dollars as MathML; what MathML cannot say, as text."""
     formula = re.fullmatch(r"\s*(\$\$?)([^$]+)\1\s*", source)
     try:
-        page = mathml(formula[2], "block") if formula else "\\"
+        page = mathml(formula[2], "block") if formula else ""
     except ExportError:
-        return _text(source)
-    return _text(source) if "\\" in page else page  # a command that is not known stays as it is
+        page = ""
+    is_said = page and "\\" not in page  # a command that is not known stays as it is
+    return page if is_said else _text(source)
 
 
 def _image(mime: str, output) -> str:
@@ -149,9 +150,9 @@ def _positions(live, vary: str) -> tuple[list, list[str], int]:
     own, name = control.value, control.description
     if isinstance(control, w.Checkbox):
         return [False, True], [f"{name}: нет", f"{name}: да"], int(own)
-    if isinstance(control, w.Dropdown | w.RadioButtons | w.Select | w.ToggleButtons):
+    if isinstance(control, w.Dropdown | w.RadioButtons | w.Select | w.SelectionSlider):
         control.unobserve(live.redraw, names="value")
-        values, labels, start = [], [], control.index
+        values, labels, start = [], [], control.index or 0
         for place in range(len(control.options)):
             control.index = place
             values.append(control.value)

@@ -339,19 +339,19 @@ def gates(seen: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def forgetting(gates: Mapping[float, tuple[float, float, np.ndarray]]) -> Figure:
+def forgetting(fading: Mapping[float, tuple[float, float, np.ndarray]]) -> Figure:
     """What is left of a memory step by step, for each bias b_f, with its half-life marked.
 
-    `gates` are what `probes.memory_left` returns: `b_f: (f, half-life, f^k)`.
+    `fading` is what `probes.memory_left` returns: `b_f: (f, half-life, f^k)`.
     """
     lines = {
         f"$b_f = {b_f:g}$: f = {f:.2f}, половина через {half:.1f} шага": (range(len(left)), left)
-        for b_f, (f, half, left) in gates.items()
+        for b_f, (f, half, left) in fading.items()
     }
     figure = curves(lines, x_label="шагов прошло, k", y_label="осталось памяти")
     axes = figure.axes[0]
     axes.axhline(0.5, color=GREY, linewidth=1)
-    for line, (_, half, _) in zip(axes.lines[: len(lines)], gates.values(), strict=True):
+    for line, (_, half, _) in zip(axes.lines[: len(lines)], fading.values(), strict=True):
         axes.plot([half, half], [0.5, 0], "o:", color=line.get_color(), markevery=[0], markersize=9)
     axes.legend()
     return figure
