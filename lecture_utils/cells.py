@@ -210,7 +210,8 @@ def from_torch(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tup
 
     `run(*from_torch(module), x)` repeats `module(x)`. torch stacks the gates in the order i, f, g
     (our c̃), o and r, z, n, and has two biases where one would do: their sum is taken, except in n.
-    Raises ValueError for other modules, layers without biases and LSTMs with a projection.
+    Raises ValueError for other modules, layers without biases, LSTMs with a projection, and for
+    those that want time first: given (batch, time, …) they take one for the other, in silence.
     """
     suffix = f"_l{layer}" + "_reverse" * reverse
     names = [name + suffix for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
@@ -218,6 +219,8 @@ def from_torch(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tup
     if not known or not all(hasattr(module, name) for name in names):
         needed = "nn.RNN, nn.LSTM или nn.GRU со смещениями и без проекции"
         raise ValueError(f"{module}: нужен слой {needed}, в котором есть {', '.join(names)}.")
+    if not module.batch_first:
+        raise ValueError(f"{module} ждёт вход (время, пакет, …): постройте с batch_first=True.")
     W_x, W_h, b_x, b_h = (getattr(module, name).detach().clone() for name in names)
     if isinstance(module, nn.RNN):
         f = {"tanh": tanh, "relu": relu}[module.nonlinearity]

@@ -1,5 +1,6 @@
-"""Gradients through time, measured: Jacobians of the steps, the gradient thermometer, the cliff."""
+"""What the theory notebooks measure: gradients through time, the cliff, the inside of an LSTM."""
 
+from collections import namedtuple
 from functools import partial
 
 import numpy as np
@@ -70,7 +71,7 @@ def jacobians(cell, p, x: torch.Tensor) -> np.ndarray:
     return vmap(jacrev(step))(before, x).detach().numpy()
 
 
-def thermometer(cell, weights: list, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def gradient_norms(cell, weights: list, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """‖∂L/∂s_t‖ (nets, steps + 1) and ρ(∂s_t/∂s_{t−1}) (nets, steps) of several nets.
 
     Each reads `steps` inputs of its own from N(0, 1); its ∂L/∂s_T is a random vector of length 1.
@@ -101,13 +102,13 @@ def rnn_panel(f: str, weights: list[RNNWeights], steps: int) -> tuple[np.ndarray
     if f not in FUNCTIONS:
         raise ValueError(f"Функции «{f}» нет: выберите {', '.join(FUNCTIONS)}.")
     function, slope = FUNCTIONS[f]
-    norms, _ = thermometer(partial(rnn, f=function), weights, steps)
+    norms, _ = gradient_norms(partial(rnn, f=function), weights, steps)
     bound = slope * max(np.linalg.norm(p.W, 2) for p in weights)
     lines = {r"$\rho^{\,T-t}$": spectral_radius(weights[0].W)}
     return norms, lines | {r"$(\sigma_{\max} \cdot \max f^{\prime})^{T-t}$": bound}
 
 
-def cliff(w, b, steps: int = 50) -> np.ndarray:
+def cliff_loss(w, b, steps: int = 50) -> np.ndarray:
     """L = (s_T − 0.7)², ∂L/∂w, ∂L/∂b for s_t = σ(w s_{t−1} + b), s_0 = σ(0.5): (3, …) as w, b.
 
     The loss surface of Pascanu, Mikolov, Bengio (2013), figure 6.
@@ -126,11 +127,11 @@ def cliff_surface(n: int = 45) -> np.ndarray:
     low, high = np.full((n, 20), -3.2), np.full((n, 20), -0.2)
     for _ in range(40):
         b = (low + high) / 2
-        loss, _, slope = cliff(w, b)
+        loss, _, slope = cliff_loss(w, b)
         is_above = (slope < 0) & (loss > levels)  # beyond the valley the loss rises again
         low, high = np.where(is_above, b, low), np.where(is_above, high, b)
     b = np.sort(np.hstack([b, np.tile(np.linspace(-3.2, -0.2, n), (n, 1))]))
-    return np.stack([w + 0 * b, b, cliff(w, b)[0]])
+    return np.stack([w + 0 * b, b, cliff_loss(w, b)[0]])
 
 
 def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.ndarray:
@@ -145,7 +146,7 @@ def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.nd
         raise ValueError(f"Порог clip = {clip}: норма отсечённого градиента должна быть больше 0.")
     place, path = np.array(start, float), []
     for _ in range(steps + 1):
-        loss, *gradient = cliff(*place)
+        loss, *gradient = cliff_loss(*place)
         norm = np.hypot(*gradient)
         path.append([*place, loss, norm])
         place = place - rate * np.array(gradient) * (clip / norm if norm > clip else 1)
@@ -176,6 +177,40 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
         rows.append((*gates, c, h))
     columns = map(torch.cat, zip(*rows, strict=True))
     return dict(zip(("i", "f", "o", "c̃", "c", "h"), columns, strict=True))
+
+
+def lstm_by_hand(i, f, o, candidate) -> dict[str, np.ndarray]:
+    """One LSTM cell fed with c̃_t = `candidate`, its gates moved by hand: as `watch_lstm`, (time,).
+
+    Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
+    """
+    seen = {"c̃": np.array(candidate, float)}
+    for name, gate in {"i": i, "f": f, "o": o}.items():
+        seen[name] = np.broadcast_to(gate, len(candidate))
+        if not ((seen[name] >= 0) & (seen[name] <= 1)).all():
+            raise ValueError(f"Вентиль {name} = {gate}: он бывает открыт от 0 до 1.")
+    c = [0.0]
+    for f_t, i_t, c_tilde in zip(seen["f"], seen["i"], candidate, strict=True):
+        c.append(f_t * c[-1] + i_t * c_tilde)
+    c = np.array(c[1:])
+    return seen | {"c": c, "h": seen["o"] * np.tanh(c)}
+
+
+Forgetting = namedtuple("Forgetting", "f half_life left")
+
+
+def memory_left(*biases: float) -> dict[float, Forgetting]:
+    """For each bias b_f: f = σ(b_f), its half-life in steps, and f^k for k = 0…60, (61,).
+
+    Raises ValueError for a bias out of −5…4: its half-life would not be seen.
+    """
+    found = {}
+    for b_f in biases:
+        if not -5 <= b_f <= 4:
+            raise ValueError(f"Смещение b_f = {b_f}: чтобы увидеть половину, возьмите от −5 до 4.")
+        f = sigmoid(b_f)
+        found[b_f] = Forgetting(f, np.log(0.5) / np.log(f), f ** np.arange(61))
+    return found
 
 
 @torch.no_grad()

@@ -7,10 +7,12 @@ reveal.js, the style, the pictures and a font for formulas are inside, formulas 
 import argparse
 import base64
 import html
+import json
 import os
 import re
 import sys
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,20 +52,23 @@ def slides_of(cells: list) -> list[list[SimpleNamespace]]:
     return columns
 
 
+def mathml(formula: str, display: str = "inline") -> str:
+    """A formula in LaTeX as MathML."""
+    from latex2mathml.converter import convert
+
+    try:
+        page = convert(formula.replace("{aligned}", "{align*}"), display=display)
+    except Exception as error:
+        raise ExportError(f"не разобрана формула {formula}.") from error
+    page = page.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>").replace(r">\|<", ">‖<")
+    page = page.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
+    # a function and its argument without brackets stand apart
+    return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[ins])", r'\1<mspace width="0.2em"/>', page)
+
+
 def markdown(source: str) -> str:
     """HTML of a text: formulas as MathML, answers in boxes, links to other decks."""
-    from latex2mathml.converter import convert
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    def mathml(text, display="inline"):
-        try:
-            formula = convert(text.replace("{aligned}", "{align*}"), display=display)
-        except Exception as error:
-            raise ExportError(f"не разобрана формула {text}") from error
-        formula = formula.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>").replace(r">\|<", ">‖<")
-        formula = formula.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
-        # a function and its argument without brackets stand apart
-        return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[ins])", r'\1<mspace width="0.2em"/>', formula)
 
     class Renderer(IPythonRenderer):
         block_math = lambda self, text: mathml(text, "block")
@@ -78,28 +83,102 @@ def markdown(source: str) -> str:
     return f'<div class="cell jp-RenderedHTMLCommon">{page}</div>'
 
 
+def _text(text: str) -> str:
+    return f'<pre class="output">{html.escape(text)}</pre>'
+
+
+def _latex(source: str) -> str:
+    """A formula between dollars as MathML; what MathML cannot say, as text."""
+    formula = re.fullmatch(r"\s*(\$\$?)([^$]+)\1\s*", source)
+    try:
+        page = mathml(formula[2], "block") if formula else ""
+    except ExportError:
+        page = ""
+    is_said = page and "\\" not in page  # a command that is not known stays as it is
+    return page if is_said else _text(source)
+
+
+def _image(mime: str, output) -> str:
+    """A picture inside the page; a drawing too, where no script of its own can run."""
+    content, told = output.data[mime], output.data.get("text/plain", "")
+    if mime == "image/svg+xml":
+        if "xmlns=" not in content:
+            content = content.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+        source = _inline(content.encode(), mime)
+    else:
+        source = f"data:{mime};base64,{content.strip()}"
+    alt = output.metadata.get(mime, {}).get("alt", "" if told.startswith("<") else told)
+    return f'<img alt="{html.escape(alt)}" src="{source}">'
+
+
+# Kinds of output in order of preference.
+KINDS = {mime: partial(_image, mime) for mime in ("image/png", "image/svg+xml", "image/jpeg")}
+KINDS |= {
+    "text/markdown": lambda output: markdown(output.data["text/markdown"]),
+    "text/html": lambda output: output.data["text/html"],
+    "text/latex": lambda output: _latex(output.data["text/latex"]),
+    "application/json": lambda output: _text(
+        json.dumps(output.data["application/json"], ensure_ascii=False, indent=1)
+    ),
+    "text/plain": lambda output: _text(output.data["text/plain"]),
+}
+
+
 def _output(output) -> str:
     """HTML of one output."""
     if output.output_type == "stream":
-        return f'<pre class="output">{html.escape(output.text.rstrip())}</pre>'
+        return _text(output.text.rstrip())
     if output.output_type == "error":
-        return f'<pre class="output">{html.escape(f"{output.ename}: {output.evalue}")}</pre>'
-    data = output.data
-    if "image/png" in data:
-        alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
-        return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">'
-    if "text/markdown" in data:
-        return markdown(data["text/markdown"])
-    return data.get("text/html") or f'<pre class="output">{html.escape(data["text/plain"])}</pre>'
+        return _text(f"{output.ename}: {output.evalue}")
+    for mime, show in KINDS.items():
+        if mime in output.data:
+            return show(output)
+    found = ", ".join(output.data) or "без данных"
+    raise ExportError(f"вывод вида {found} на слайде не показать: выведите картинку или текст.")
+
+
+def _positions(live, vary: str) -> tuple[list, list[str], int]:
+    """Values of a control to be shown, their labels, and the place of its own value.
+
+    Up to eleven places of a slider, evenly spread (on a log slider by the exponent), all options
+    of a list, both states of a box.
+    """
+    import ipywidgets as w
+    import numpy as np
+
+    control = live.controls[vary]
+    own, name = control.value, control.description
+    if isinstance(control, w.Checkbox):
+        return [False, True], [f"{name}: нет", f"{name}: да"], int(own)
+    if isinstance(control, w.Dropdown | w.RadioButtons | w.Select | w.SelectionSlider):
+        control.unobserve(live.redraw, names="value")
+        values, labels, start = [], [], control.index or 0
+        for place in range(len(control.options)):
+            control.index = place
+            values.append(control.value)
+            labels.append(f"{name}: {control.label}")
+        return values, labels, start
+    if not isinstance(control, w.IntSlider | w.FloatSlider | w.FloatLogSlider):
+        kinds = "ползунок, список или флажок"
+        raise ExportError(f"ручку {vary} ({type(control).__name__}) не перебрать: нужен {kinds}.")
+    steps = round((control.max - control.min) / control.step)
+    places = control.min + control.step * np.unique(np.linspace(0, steps, 11).round())
+    if isinstance(control, w.FloatLogSlider):
+        start = np.abs(places - np.log(own) / np.log(control.base)).argmin()
+        values = (control.base**places).tolist()
+        shown = [float(f"{value:.3g}") for value in values]
+    else:
+        start = np.abs(places - own).argmin()
+        values = shown = [type(own)(place) for place in places.tolist()]
+    return values, [f"{name} = {v:g}".replace(".", ",") for v in shown], int(start)
 
 
 def frames(call: str, vary: str) -> str:
-    """HTML of a widget that moves without a kernel: up to eleven pictures under a slider.
+    """HTML of a widget that moves without a kernel: pictures under a slider.
 
     `call` is the line that makes a `widgets.Live` without arguments, `vary` the name of the
-    control whose range is shown; the other controls stay as they begin.
+    control that moves; the other controls stay as they begin.
     """
-    import numpy as np
     from matplotlib import style
 
     from lecture_utils.figures import plots, widgets
@@ -108,21 +187,20 @@ def frames(call: str, vary: str) -> str:
     live = maker and getattr(widgets, maker[1], lambda: None)()
     if live is None or vary not in live.controls:
         raise ExportError(f"нет живого рисунка {call} с ручкой {vary}.")
-    values = {name: control.value for name, control in live.controls.items()}
-    slider = live.controls[vary]
-    steps = round((slider.max - slider.min) / slider.step)
-    shown = slider.min + slider.step * np.unique(np.linspace(0, steps, 11).round())
-    start = int(np.abs(shown - slider.value).argmin())
-    images, labels = "", [f"{slider.description} = {v:g}".replace(".", ",") for v in shown]
-    for place, (label, value) in enumerate(zip(labels, shown, strict=True)):
+    fixed = {name: control.value for name, control in live.controls.items()}
+    values, labels, start = _positions(live, vary)
+    labels, images = [html.escape(label) for label in labels], ""
+    for place, (label, value) in enumerate(zip(labels, values, strict=True)):
         with style.context(STYLES / "lecture.mplstyle"):
-            figure = live.draw(**values | {vary: type(slider.value)(value)})
-            image = _inline(plots.png(figure), "image/png")
+            try:
+                image = _inline(plots.png(live.draw(**fixed | {vary: value})), "image/png")
+            except ValueError as error:
+                raise ExportError(f"{call}, {label}: {error}") from error
         hidden = "" if place == start else " hidden"
         images += f'<img alt="{label}" src="{image}"{hidden}>'
     return (
         f'<div class="cell frames"><label><span>{labels[start]}</span><input type="range" '
-        f'max="{len(shown) - 1}" value="{start}"></label>{images}</div>'
+        f'max="{len(labels) - 1}" value="{start}"></label>{images}</div>'
     )
 
 
@@ -183,34 +261,53 @@ def third_party() -> dict[str, str]:
     }
 
 
-def deck(path: Path) -> SimpleNamespace:
-    """The deck of a notebook: file name, title, time as its text says, columns of slides."""
+def _read(path: Path):
+    """The notebook of a file."""
     import nbformat
 
     try:
-        notebook = nbformat.read(path, as_version=4)
+        return nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise ExportError(f"тетради {path} нет.") from None
     except Exception as error:  # not JSON, not a notebook: nbformat has many ways to say so
-        raise ExportError(
-            f"{path} не похож на тетрадь Jupyter ({type(error).__name__})."
-        ) from error
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+        kind = type(error).__name__
+        raise ExportError(f"{path} не похож на тетрадь Jupyter ({kind}).") from error
+
+
+def _fill(slide: SimpleNamespace, name: str) -> None:
+    """Give a slide of the notebook `name` the HTML of its parts and notes."""
+
+    def page(cell, show):
+        try:
+            return show(cell)
+        except ExportError as error:
+            line = cell.source.partition("\n")[0]
+            raise ExportError(f"{name}, ячейка «{line}»: {error}") from error
+
+    for part in slide.parts:
+        part.html = "\n".join(filter(None, (page(cell, cell_html) for cell in part.cells)))
+    slide.parts = [part for part in slide.parts if part.html]
+    notes = [page(cell, lambda cell: markdown(cell.source)) for cell in slide.notes]
+    for part in slide.parts:
+        notes += re.findall(r'(?s)<div class="answer">.*?</div>', part.html)
+    slide.notes = "\n".join(notes)
+    slide.is_title = slide.parts and "<h1" in slide.parts[0].html
+    slide.has_heading = slide.parts and re.search("<h[1-4]", slide.parts[0].html)
+
+
+def deck(path: Path) -> SimpleNamespace:
+    """The deck of a notebook: file name, title, time as its text says, columns of slides."""
+    cells = _read(path).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     title = re.search(r"^# (.+)", "\n".join(texts), re.M)
     time = re.search(r"\*\*Время:\*\* (\d+(?:–\d+)? минут\w*)", "\n".join(texts))
-    columns = slides_of(notebook.cells)
-    for slide in (slide for column in columns for slide in column):
-        for part in slide.parts:
-            part.html = "\n".join(filter(None, map(cell_html, part.cells)))
-        slide.parts = [part for part in slide.parts if part.html]
-        slide.is_title = slide.parts and "<h1" in slide.parts[0].html
-        notes = [markdown(cell.source) for cell in slide.notes]
-        for part in slide.parts:
-            notes += re.findall(r'(?s)<div class="answer">.*?</div>', part.html)
-        slide.notes = "\n".join(notes)
-        slide.has_heading = slide.parts and re.search("<h[1-4]", slide.parts[0].html)
-    columns = [[slide for slide in column if slide.parts] for column in columns]
-    columns = [column for column in columns if column]
+    columns = []
+    for column in slides_of(cells):
+        for slide in column:
+            _fill(slide, path.name)
+        column = [slide for slide in column if slide.parts]
+        if column:
+            columns.append(column)
     for column in columns:
         section = re.search("<h[12].*?>(.*?)</h", column[0].parts[0].html)
         for slide in column:

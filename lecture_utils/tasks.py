@@ -1,4 +1,4 @@
-"""Tasks that measure memory (adding, temporal order, aⁿbⁿ, tagging); five kinds on names."""
+"""Tasks that measure memory (temporal order, aⁿbⁿ, echo, tagging); the five kinds, on names."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -27,25 +27,6 @@ def _check(minimum: int, why: str, **arguments: int) -> None:
         if not isinstance(value, Integral) or value < minimum:
             needed = f"нужно целое число не меньше {minimum}, {why}"
             raise ValueError(f"Аргумент {name} = {value!r} не годится: {needed}.")
-
-
-def adding(batch_size: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Adding problem: add the two marked numbers (Hochreiter & Schmidhuber 1997, experiment 4).
-
-    Inputs (batch, time, 2): a number from U(0, 1) and a mark, 1 at one step of the first half and
-    at one of the second, else 0. Targets (batch,): the sum of the two. Chance: always to answer 1
-    has a mean squared error of 1/6. (The form of Le, Jaitly & Hinton 2015; the original has numbers
-    from U(−1, 1), scales the sum and varies the length.) Raises ValueError if length < 2.
-    """
-    _check(1, "чтобы было чему учиться", batch_size=batch_size)
-    _check(2, "чтобы хватило места двум меткам", length=length)
-    numbers = torch.rand(batch_size, length, generator=generator)
-    marks = torch.zeros(batch_size, length)
-    half = length // 2
-    for start, stop in ((0, half), (half, length)):
-        place = torch.randint(start, stop, (batch_size, 1), generator=generator)
-        marks.scatter_(1, place, 1.0)
-    return torch.stack([numbers, marks], 2), (numbers * marks).sum(1)
 
 
 def temporal_order(batch_size: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -182,7 +182,7 @@ def test_bidirectional_layer_is_two_cells_one_of_them_reading_backwards():
 
 
 def test_weights_from_torch_are_copies():
-    layer = nn.LSTM(2, 3)
+    layer = nn.LSTM(2, 3, batch_first=True)
     before = layer.weight_ih_l0.clone()
     _, p = from_torch(layer)
     for w in p:
@@ -533,7 +533,7 @@ def test_initial_weights_have_torchs_range_and_depend_on_the_seed_alone(cell, ki
     ("kind", "layer"), [(RNNWeights, nn.RNN), (LSTMWeights, nn.LSTM), (GRUWeights, nn.GRU)]
 )
 def test_initial_weights_have_the_shapes_of_torchs_layer(kind, layer):
-    _, expected = from_torch(layer(3, 4))
+    _, expected = from_torch(layer(3, 4, batch_first=True))
     assert [w.shape for w in init(kind, 3, 4, generator())] == [w.shape for w in expected]
 
 
@@ -553,8 +553,8 @@ def test_a_gradient_step_lowers_the_loss(cell, kind):
 
 # ---- Bad input -------------------------------------------------------------------------------
 
-LSTM = from_torch(nn.LSTM(2, 3))
-RNN = from_torch(nn.RNN(2, 3))
+LSTM = from_torch(nn.LSTM(2, 3, batch_first=True))
+RNN = from_torch(nn.RNN(2, 3, batch_first=True))
 X = torch.zeros(4, 5, 2)
 H = torch.zeros(4, 3)
 
@@ -575,6 +575,9 @@ H = torch.zeros(4, 3)
         (lambda: from_torch(nn.LSTM(2, 3, proj_size=1)), "без проекции"),
         (lambda: from_torch(nn.GRU(2, 3), layer=1), "weight_ih_l1"),
         (lambda: from_torch(nn.GRU(2, 3), reverse=True), "weight_ih_l0_reverse"),
+        (lambda: from_torch(nn.RNN(2, 3)), r"RNN\(2, 3\) ждёт.*с batch_first=True\.$"),
+        (lambda: from_torch(nn.LSTM(2, 3, 2), layer=1), r"LSTM.*с batch_first=True\.$"),
+        (lambda: from_torch(nn.GRU(2, 3, bidirectional=True)), r"GRU.*с batch_first=True\.$"),
         (lambda: bptt(RNN[1], X, X, X[:, :1]), "Формы не сходятся"),
         (lambda: bptt(RNN[1], X[:1], X, X), "Формы не сходятся"),
     ],

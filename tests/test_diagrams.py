@@ -23,7 +23,7 @@ UNROLLED = [("unrolled", T, False) for T in range(1, 13)]
 UNROLLED += [("unrolled", T, True) for T in (1, 3, 10, 12)]
 LSTM = [("lstm_gate", stage) for stage in range(1, 5)]
 FIGURES = [
-    *[(name,) for name in ("five_tasks", "rnn_node", "feedforward_vs_unrolled", "gru")],
+    *[(name,) for name in ("five_tasks", "rnn_node", "feedforward_vs_unrolled", "gru_cell")],
     *UNROLLED,
     *[("stacked", layers, T) for layers in range(1, 5) for T in (3, 8)],
     *[("bidirectional", T) for T in (1, 4, 7)],
@@ -306,7 +306,8 @@ def test_stages_of_the_lstm_do_not_jump_when_a_notebook_crops_them():
 
 
 def test_gru_has_two_gates_and_a_candidate():
-    assert [p.get_gid() for p in patches(("gru",), "layer-.*")] == ["layer-c", "layer-z", "layer-r"]
+    layers = [patch.get_gid() for patch in patches(("gru_cell",), "layer-.*")]
+    assert layers == ["layer-c", "layer-z", "layer-r"]
 
 
 # Bad input, side effects, style
@@ -340,7 +341,7 @@ def test_numpy_integers_are_integers():
 def test_drawing_loads_no_pyplot_and_writes_nothing_to_stderr():
     code = (
         "import sys; from lecture_utils.figures import diagrams; from io import BytesIO\n"
-        "diagrams.gru().savefig(BytesIO()); diagrams.unrolled(4, True).savefig(BytesIO())\n"
+        "diagrams.gru_cell().savefig(BytesIO()); diagrams.unrolled(4, True).savefig(BytesIO())\n"
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
     done = subprocess.run(

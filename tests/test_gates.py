@@ -49,29 +49,60 @@ def test_a_cell_that_is_not_there_is_named(lstm, x):
         probes.watch_lstm(cells.from_torch(lstm)[1], x, zero=[5])
 
 
-def curves_of(figure):
-    memory, output = figure.axes[2].lines
-    return memory.get_ydata(), output.get_ydata()
-
-
 def test_by_hand_open_gates_sum_the_candidates_and_show_them_squashed():
     candidate = np.array([0, 1, 0, 1, -1, 0.5])
-    memory, output = curves_of(plots.lstm_by_hand(1, 1, 1, candidate))
-    np.testing.assert_allclose(memory, candidate.cumsum())
-    np.testing.assert_allclose(output, np.tanh(candidate.cumsum()))
+    seen = probes.lstm_by_hand(1, 1, 1, candidate)
+    np.testing.assert_allclose(seen["c"], candidate.cumsum())
+    np.testing.assert_allclose(seen["h"], np.tanh(candidate.cumsum()))
 
 
 def test_by_hand_each_gate_may_move_step_by_step():
-    memory, output = curves_of(plots.lstm_by_hand([1, 0, 1], [1, 0.5, 0], [0, 1, 1], [1, 1, 1]))
-    np.testing.assert_allclose(memory, [1, 0.5, 1])
-    np.testing.assert_allclose(output, [0, np.tanh(0.5), np.tanh(1)])
+    seen = probes.lstm_by_hand([1, 0, 1], [1, 0.5, 0], [0, 1, 1], [1, 1, 1])
+    np.testing.assert_allclose(seen["c"], [1, 0.5, 1])
+    np.testing.assert_allclose(seen["h"], [0, np.tanh(0.5), np.tanh(1)])
+
+
+def test_by_hand_a_cell_moves_as_the_layer_of_torch_whose_gates_it_copies(lstm, x):
+    watched = probes.watch_lstm(cells.from_torch(lstm)[1], x)
+    for cell in range(5):
+        seen = {name: part[:, cell].numpy() for name, part in watched.items()}
+        again = probes.lstm_by_hand(seen["i"], seen["f"], seen["o"], seen["c̃"])
+        assert again.keys() == seen.keys()
+        for name in again:
+            np.testing.assert_allclose(again[name], seen[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("gate", ["i", "f", "o"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_by_hand_a_gate_out_of_range_is_named(gate, value):
     with pytest.raises(ValueError, match=f"Вентиль {gate} = "):
-        plots.lstm_by_hand(**{"i": 1, "f": 1, "o": 1, gate: value}, candidate=[1.0])
+        probes.lstm_by_hand(**{"i": 1, "f": 1, "o": 1, gate: value}, candidate=[1.0])
+
+
+def test_the_picture_of_the_gates_draws_what_it_is_given():
+    seen = probes.lstm_by_hand([1, 0, 1], [1, 0.5, 0], [0, 1, 1], [1, 1, 1])
+    _, strip, low = plots.gates(seen).axes
+    memory, output = (line.get_ydata() for line in low.lines)
+    assert memory.tolist() == seen["c"].tolist() and output.tolist() == seen["h"].tolist()
+    rows = [seen[label.get_text()].tolist() for label in strip.get_yticklabels()]
+    assert strip.collections[0].get_array().tolist() == rows
+
+
+# The forget gate left alone
+
+
+def test_memory_fades_by_the_gate_at_every_step_and_is_halved_after_its_half_life():
+    (b_f, (f, half_life, left)), *others = probes.memory_left(2, -1).items()
+    assert b_f == 2 and [b for b, _ in others] == [-1]
+    assert f == pytest.approx(1 / (1 + np.exp(-2)))
+    assert f**half_life == pytest.approx(0.5)
+    np.testing.assert_allclose(left, f ** np.arange(61))
+
+
+@pytest.mark.parametrize("b_f", [-5.1, 4.1, float("nan")])
+def test_a_bias_whose_half_life_would_not_be_seen_is_named(b_f):
+    with pytest.raises(ValueError, match=f"b_f = {b_f}: чтобы увидеть половину"):
+        probes.memory_left(0, b_f)
 
 
 def test_the_counting_cells_have_equally_many_weights():

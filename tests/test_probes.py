@@ -105,7 +105,7 @@ def test_the_thermometer_shows_the_gradients_of_autograd(name):
     steps = 12
     weights = [net(name, seed)[1] for seed in range(2)]
     cell = CELLS[name][0]
-    norms, radii = probes.thermometer(cell, weights, steps)
+    norms, radii = probes.gradient_norms(cell, weights, steps)
     for seed, p in enumerate(weights):
         random = np.random.default_rng(seed)  # as the docstring says: inputs, then ∂L/∂s_T
         x = torch.from_numpy(random.normal(size=(steps, 3)))
@@ -175,8 +175,8 @@ def test_a_function_that_is_not_there_is_named_with_those_that_are():
 @settings(max_examples=30, deadline=None)
 @given(w=st.floats(3.8, 5.8), b=st.floats(-3.2, -0.2))
 def test_the_gradient_of_the_cliff_agrees_with_finite_differences(w, b):
-    _, *gradient = probes.cliff(w, b)
-    numerical = numerical_gradient(lambda p: probes.cliff(*p)[0], np.array([w, b]), step=1e-8)
+    _, *gradient = probes.cliff_loss(w, b)
+    numerical = numerical_gradient(lambda p: probes.cliff_loss(*p)[0], np.array([w, b]), step=1e-8)
     np.testing.assert_allclose(
         numerical, gradient, rtol=1e-3, atol=1e-6 * (1 + np.hypot(*gradient))
     )
@@ -186,12 +186,12 @@ def test_the_loss_of_the_cliff_is_that_of_one_neuron_after_fifty_steps():
     s = 1 / (1 + np.exp(-0.5))
     for _ in range(50):
         s = 1 / (1 + np.exp(-(4.5 * s - 2.3)))
-    assert probes.cliff(4.5, -2.3)[0] == pytest.approx((s - 0.7) ** 2)
+    assert probes.cliff_loss(4.5, -2.3)[0] == pytest.approx((s - 0.7) ** 2)
 
 
 def test_the_surface_is_true_everywhere_and_has_no_gap_in_the_wall():
     w, b, loss = probes.cliff_surface()
-    np.testing.assert_allclose(loss, probes.cliff(w, b)[0])
+    np.testing.assert_allclose(loss, probes.cliff_loss(w, b)[0])
     assert (np.diff(b) >= 0).all() and (np.ptp(b, axis=1) > 2.99).all()
     assert np.abs(np.diff(loss)[:35]).max() < 0.06  # an even grid jumps by 0.35 in one step
 
@@ -208,7 +208,7 @@ def test_clipping_shortens_to_the_threshold_exactly_and_keeps_the_direction(clip
     assert (norms > clip).any() and (norms < clip).any()
     np.testing.assert_allclose(step_lengths(path), rate * np.minimum(norms, clip))
     for place, step in zip(path, np.diff(path[:, :2], axis=0), strict=False):
-        loss, *gradient = probes.cliff(*place[:2])
+        loss, *gradient = probes.cliff_loss(*place[:2])
         assert place[2:] == pytest.approx([loss, np.hypot(*gradient)])
         assert -step @ gradient == pytest.approx(np.linalg.norm(step) * np.linalg.norm(gradient))
 
@@ -283,15 +283,15 @@ def test_the_spread_goes_through_the_medians_and_shows_every_seed():
 # ---- Live ------------------------------------------------------------------------------------
 
 MOVED = {
-    "thermometer": {"rho": 0.7, "f": "ReLU", "start": "ортогональная", "T": 20},
-    "cliff": {"start_w": 4.4, "start_b": -1.5, "rate": 0.1, "clip": 10.0},
+    "live_thermometer": {"rho": 0.7, "f": "ReLU", "start": "ортогональная", "T": 20},
+    "live_cliff": {"start_w": 4.4, "start_b": -1.5, "rate": 0.1, "clip": 10.0},
 }
 WRONG = [
-    ("thermometer", "rho", -1, "ρ = -1"),
-    ("thermometer", "T", 0, "T = 0"),
-    ("cliff", "start_w", 7, "вне рисунка"),
-    ("cliff", "rate", 2, "rate = 2"),
-    ("cliff", "clip", 0, "clip = 0"),
+    ("live_thermometer", "rho", -1, "ρ = -1"),
+    ("live_thermometer", "T", 0, "T = 0"),
+    ("live_cliff", "start_w", 7, "вне рисунка"),
+    ("live_cliff", "rate", 2, "rate = 2"),
+    ("live_cliff", "clip", 0, "clip = 0"),
 ]
 
 

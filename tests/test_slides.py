@@ -1,15 +1,20 @@
 """slides, figures.style: one style in three places, decks made of notebooks (no browser)."""
 
+import base64
+import html
 import os
 import re
 import subprocess
 import sys
 
+import ipywidgets as w
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lecture_utils import slides
-from lecture_utils.figures import style
+from lecture_utils.figures import style, widgets
 from lecture_utils.figures.diagrams import PALETTE
 from lecture_utils.slides import ExportError, export, slides_of
 
@@ -76,6 +81,29 @@ def test_the_garbage_collector_leaves_alone_what_a_notebook_has_loaded():
     code = "import gc; from lecture_utils.figures.style import setup; setup()"
     code += "; print(gc.get_freeze_count())"
     assert int(python("-c", code).stdout.splitlines()[-1]) > 10_000
+
+
+def test_a_notebook_that_runs_its_first_cell_again_keeps_nothing_of_the_run_before():
+    code = """
+import gc, weakref
+from lecture_utils.figures.style import setup
+
+class Net:
+    def __init__(self):
+        self.itself = self  # only the collector frees a circle
+
+gc.disable()
+setup()
+thrown_away, still_named = Net(), Net()
+watched = [weakref.ref(thrown_away), weakref.ref(still_named)]
+del thrown_away
+setup()
+del still_named
+gc.collect()
+print([net() for net in watched])
+"""
+    done = python("-c", code)
+    assert done.stdout.splitlines()[-1] == "[None, None]", done.stderr
 
 
 @pytest.mark.parametrize(
@@ -151,12 +179,137 @@ def test_a_dead_widget_is_not_shown(page):
 
 
 def test_a_widget_moves_through_pictures_where_its_cell_says_what_varies(tmp_path):
-    cell = code("widgets.thermometer()", "slide", vary="rho")
-    html = slides.cell_html(cell)
-    assert html.count("<img") == 11 and html.count(" hidden>") == 10
-    assert 'type="range" max="10" value="6"' in html and 'alt="ρ = 0,5"' in html
+    cell = code("widgets.live_thermometer()", "slide", vary="rho")
+    page = slides.cell_html(cell)
+    assert page.count("<img") == 11 and page.count(" hidden>") == 10
+    assert 'type="range" max="10" value="6"' in page and 'alt="ρ = 0,5"' in page
     with pytest.raises(ExportError, match="с ручкой absent"):
-        slides.cell_html(code("widgets.thermometer()", "slide", vary="absent"))
+        slides.cell_html(code("widgets.live_thermometer()", "slide", vary="absent"))
+
+
+@pytest.fixture
+def moved(monkeypatch):
+    """moved(control) → labels of the frames, the first shown, the values that were drawn."""
+
+    def move(control):
+        drawn = []
+
+        def draw(x):
+            drawn.append(x)
+            return Figure(figsize=(1, 1))
+
+        monkeypatch.setattr(widgets, "live", lambda: widgets.Live(draw, x=control), raising=False)
+        page = slides.frames("widgets.live()", "x")
+        images = re.findall(r'<img alt="(.*?)" src="data:image/png[^"]+"( hidden)?>', page)
+        shown = [label for label, hidden in images if not hidden]
+        assert f'max="{len(images) - 1}"' in page and f"<span>{shown[0]}</span>" in page
+        return [label for label, _ in images], shown, drawn[1:]  # the first drew the widget itself
+
+    return move
+
+
+def test_a_slider_is_shown_at_up_to_eleven_even_places(moved):
+    labels, shown, drawn = moved(w.FloatSlider(0.5, min=0, max=1, step=0.25, description="f"))
+    assert labels == ["f = 0", "f = 0,25", "f = 0,5", "f = 0,75", "f = 1"]
+    assert shown == ["f = 0,5"] and drawn == [0, 0.25, 0.5, 0.75, 1]
+    labels, shown, drawn = moved(w.IntSlider(8, 0, 100, description="T"))
+    assert drawn == list(range(0, 101, 10)) and all(type(value) is int for value in drawn)
+    assert shown == ["T = 10"]  # the nearest
+
+
+def test_a_log_slider_is_shown_at_even_exponents_with_its_true_values(moved):
+    labels, shown, drawn = moved(w.FloatLogSlider(0.03, min=-3, max=1, step=0.5, description="η"))
+    assert drawn == pytest.approx(10.0 ** np.arange(-3, 1.1, 0.5))
+    assert labels[:4] == ["η = 0,001", "η = 0,00316", "η = 0,01", "η = 0,0316"]
+    assert labels[-1] == "η = 10" and shown == ["η = 0,0316"]
+    _, shown, drawn = moved(w.FloatLogSlider(4, base=2, min=0, max=3, step=1, description="n"))
+    assert drawn == pytest.approx([1, 2, 4, 8]) and shown == ["n = 4"]
+
+
+def test_a_list_is_shown_option_by_option(moved):
+    options = {"один": (1,), "два": (1, 2), "<b>": ()}
+    labels, shown, drawn = moved(w.Dropdown(options=options, value=(1, 2), description="ряд"))
+    assert labels == ["ряд: один", "ряд: два", "ряд: &lt;b&gt;"] and shown == ["ряд: два"]
+    assert drawn == [(1,), (1, 2), ()]
+
+
+def test_a_box_is_shown_off_and_on(moved):
+    labels, shown, drawn = moved(w.Checkbox(True, description="поровну"))
+    assert (labels, shown) == (["поровну: нет", "поровну: да"], ["поровну: да"])
+    assert drawn == [False, True]
+
+
+def test_a_control_that_cannot_be_gone_through_is_named(moved):
+    with pytest.raises(ExportError, match=r"ручку x \(Text\) не перебрать: нужен ползунок"):
+        moved(w.Text("слово", description="текст"))
+
+
+def test_a_place_that_cannot_be_drawn_is_named_with_its_reason(monkeypatch):
+    def draw(x):
+        if x > 1:
+            raise ValueError("дальше нельзя.")
+        return Figure(figsize=(1, 1))
+
+    live = widgets.Live(draw, x=w.IntSlider(1, 0, 2, description="шагов"))
+    monkeypatch.setattr(widgets, "live", lambda: live, raising=False)
+    with pytest.raises(ExportError, match=r"^widgets\.live\(\), шагов = 2: дальше нельзя\.$"):
+        slides.frames("widgets.live()", "x")
+
+
+# Kinds of output
+
+
+def shown(data, metadata=None):
+    output = v4.new_output("display_data", data=data, metadata=metadata or {})
+    return slides.cell_html(code("", "slide", [output]))
+
+
+def source_of(page):
+    mime, content = re.search(r'src="data:(.+?);base64,(.+?)"', page).groups()
+    return mime, base64.b64decode(content)
+
+
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'><script>alert('ё')</script></svg>"
+
+
+def test_a_drawing_is_a_picture_whose_scripts_cannot_run():
+    page = shown({"image/svg+xml": SVG})
+    assert source_of(page) == ("image/svg+xml", SVG.encode()) and "<svg" not in page
+    page = shown({"image/svg+xml": "<svg viewBox='0 0 1 1'/>"})  # as one writes it inside HTML
+    assert b"<svg xmlns=" in source_of(page)[1]
+
+
+def test_a_photograph_is_shown():
+    data = base64.b64encode(b"\xff\xd8").decode() + "\n"
+    assert source_of(shown({"image/jpeg": data})) == ("image/jpeg", b"\xff\xd8")
+
+
+@pytest.mark.parametrize("mime", ["image/png", "image/svg+xml", "image/jpeg"])
+def test_a_picture_has_the_alternative_text_of_its_cell(mime):
+    data = {mime: "AAAA", "text/plain": "Два <узла>"}
+    assert 'alt="Кот &amp; пёс"' in shown(data, {mime: {"alt": "Кот & пёс"}})
+    assert 'alt="Два &lt;узла&gt;"' in shown(data)
+    assert 'alt=""' in shown(data | {"text/plain": "<IPython.core.display.SVG object>"})
+
+
+def test_latex_is_mathml_where_it_is_a_formula_and_else_text():
+    assert "<mfrac>" in shown({"text/latex": r"$\displaystyle \frac{a}{b}$", "text/plain": "a/b"})
+    assert 'display="block"' in shown({"text/latex": "$$x$$"})
+    table = r"\begin{tabular}{l} a < b \end{tabular}"
+    for text in (table, r"$\unheardof{x}$", "$x_{$"):
+        page = shown({"text/latex": text})
+        assert "<math" not in page and html.escape(text) in page
+
+
+def test_json_is_shown_as_text():
+    data = {"text/plain": "<IPython.core.display.JSON object>"}
+    page = shown(data | {"application/json": {"сеть": [1, None]}})
+    assert "&quot;сеть&quot;: [" in page and "null" in page and "IPython" not in page
+
+
+def test_the_richest_kind_of_an_output_is_shown():
+    assert "<b>да</b>" in shown({"text/plain": "нет", "text/html": "<b>да</b>"})
+    assert "<strong>да</strong>" in shown({"text/plain": "нет", "text/markdown": "**да**"})
 
 
 def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
@@ -216,6 +369,23 @@ def test_a_folder_that_cannot_be_written_is_named(notebook, tmp_path):
     (tmp_path / "file").write_text("")
     failed = run(notebook, "--output", tmp_path / "file/decks")
     assert failed.returncode == 2 and "нельзя писать" in failed.stderr
+
+
+def test_what_cannot_be_shown_is_named_with_its_notebook_and_cell(tmp_path):
+    path = tmp_path / "07_odd.ipynb"
+    cells = [
+        text("# Проба", "slide"),
+        code("report()\n1", "-", [stored({"application/pdf": "JV"})]),
+    ]
+    nbformat.write(v4.new_notebook(cells=cells), path)
+    where = r"07_odd\.ipynb, ячейка «report\(\)»: вывод вида application/pdf .* не показать"
+    with pytest.raises(ExportError, match=where):
+        slides.deck(path)
+    for kind in ("slide", "notes"):
+        cells = [text("# Проба", "slide"), text("Вот $x_{$", kind)]
+        nbformat.write(v4.new_notebook(cells=cells), path)
+        with pytest.raises(ExportError, match=r"ячейка «Вот \$x_{\$»: не разобрана формула x_{\.$"):
+            slides.deck(path)
 
 
 def test_a_missing_package_is_named(notebook, tmp_path):

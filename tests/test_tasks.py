@@ -12,7 +12,6 @@ from lecture_utils.tasks import (
     NAME_SYMBOLS,
     TEMPORAL_ORDER_SYMBOLS,
     TEMPORAL_ORDER_WINDOW,
-    adding,
     anbn,
     backwards,
     context_tagging,
@@ -38,7 +37,6 @@ def spell(ids, symbols):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda g: adding(4, 20, g),
         lambda g: temporal_order(4, 20, g),
         lambda g: context_tagging(4, 20, 2, g),
     ],
@@ -49,33 +47,6 @@ def test_the_seed_alone_decides_and_the_generator_goes_on(draw):
     assert not torch.equal(first[0], other[0])
     g = generator(1)
     assert not torch.equal(draw(g)[0], draw(g)[0])
-
-
-# ---- Adding problem --------------------------------------------------------------------------
-
-
-@quick
-@given(batch_size=batches, length=st.integers(2, 30), seed=seeds)
-def test_adding_asks_for_the_sum_of_the_two_marked_numbers(batch_size, length, seed):
-    inputs, targets = adding(batch_size, length, generator(seed))
-    assert inputs.shape == (batch_size, length, 2) and targets.shape == (batch_size,)
-    assert (inputs[..., 0] >= 0).all() and (inputs[..., 0] < 1).all()
-    for sequence, target in zip(inputs.tolist(), targets.tolist(), strict=True):
-        places = [t for t, (_, mark) in enumerate(sequence) if mark == 1]
-        assert all(mark in (0, 1) for _, mark in sequence)
-        assert len(places) == 2 and places[0] < length // 2 <= places[1]
-        assert target == pytest.approx(sum(sequence[t][0] for t in places))
-
-
-def test_adding_marks_every_step_sooner_or_later():
-    inputs, _ = adding(1000, 9, generator())
-    assert (inputs[..., 1].sum(0) > 100).all()
-
-
-def test_adding_chance_is_a_squared_error_of_one_sixth():
-    _, targets = adding(50_000, 10, generator())
-    assert (targets - 1).square().mean().item() == pytest.approx(1 / 6, rel=0.03)
-    assert targets.var().item() == pytest.approx(1 / 6, rel=0.03)  # no constant does better
 
 
 # ---- Temporal order --------------------------------------------------------------------------
@@ -245,11 +216,9 @@ def test_a_symbol_that_no_name_has_is_named():
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: adding(0, 10, generator()), "batch_size = 0"),
-        (lambda: adding(2, 1, generator()), "length = 1"),
-        (lambda: adding(2, 10.0, generator()), "length = 10.0"),
         (lambda: temporal_order(-1, 5, generator()), "batch_size = -1"),
         (lambda: temporal_order(2, -1, generator()), "lag = -1"),
+        (lambda: temporal_order(2, 5.0, generator()), "lag = 5.0"),
         (lambda: anbn([]), r"len\(ns\) = 0"),
         (lambda: anbn([3, 0]), "n = 0"),
         (lambda: anbn([1.5]), "n = 1.5"),

@@ -15,11 +15,11 @@ PHRASE = "Старик потерял ключ, а медведь спал."
 LN_P = torch.log_softmax(torch.arange(0, -30, -1) / 4, 0)  # thirty symbols, the first is likeliest
 SYMBOLS = list("абвгдежзик")
 MAKERS = {
-    "unrolled": widgets.unrolled,
-    "lstm_by_hand": widgets.lstm_by_hand,
-    "forgetting": widgets.forgetting,
-    "letters_watched": lambda: widgets.letters_watched(*probes.load_letters(), PHRASE),
-    "sampler": lambda: widgets.sampler(LN_P, SYMBOLS),
+    "live_unrolled": widgets.live_unrolled,
+    "live_gates": widgets.live_gates,
+    "live_forgetting": widgets.live_forgetting,
+    "live_letters": lambda: widgets.live_letters(*probes.load_letters(), PHRASE),
+    "live_choice": lambda: widgets.live_choice(LN_P, SYMBOLS),
 }
 CONTROLS = [(name, control) for name, make in MAKERS.items() for control in make().controls]
 
@@ -66,27 +66,27 @@ def test_the_picture_depends_on_nothing_but_the_values(live, name):
 @pytest.mark.parametrize(
     ("live", "name", "value", "told"),
     [
-        ("unrolled", "T", 13, "T = 13"),
-        ("unrolled", "T", 0, "T = 0"),
-        ("lstm_by_hand", "i", 1.5, "Вентиль i = 1.5"),
-        ("lstm_by_hand", "f", -0.5, "Вентиль f = -0.5"),
-        ("lstm_by_hand", "o", 2.0, "Вентиль o = 2.0"),
-        ("forgetting", "b_f", 7.0, "b_f = 7.0"),
-        ("forgetting", "b_f", -9.0, "b_f = -9.0"),
-        ("letters_watched", "cell", 80, "Ячейки 80 нет.*от 0 до 79"),
-        ("letters_watched", "cell", -1, "Ячейки -1 нет"),
-        ("letters_watched", "text", "а", "от 2 до 80"),
-        ("letters_watched", "text", "а" * 81, "81"),
+        ("live_unrolled", "T", 13, "T = 13"),
+        ("live_unrolled", "T", 0, "T = 0"),
+        ("live_gates", "i", 1.5, "Вентиль i = 1.5"),
+        ("live_gates", "f", -0.5, "Вентиль f = -0.5"),
+        ("live_gates", "o", 2.0, "Вентиль o = 2.0"),
+        ("live_forgetting", "b_f", 7.0, "b_f = 7.0"),
+        ("live_forgetting", "b_f", -9.0, "b_f = -9.0"),
+        ("live_letters", "cell", 80, "Ячейки 80 нет.*от 0 до 79"),
+        ("live_letters", "cell", -1, "Ячейки -1 нет"),
+        ("live_letters", "text", "а", "от 2 до 80"),
+        ("live_letters", "text", "а" * 81, "81"),
         (
-            "letters_watched",
+            "live_letters",
             "text",
             "Hamlet и вода, what?",
             "«H», «a», «m», «l», «e», «t», «w», «h»;",
         ),
-        ("sampler", "temperature", -1.0, "Температура"),
-        ("sampler", "top_k", -2, "top_k"),
-        ("sampler", "top_p", 0.0, "top_p"),
-        ("sampler", "top_p", 1.5, "top_p"),
+        ("live_choice", "temperature", -1.0, "Температура"),
+        ("live_choice", "top_k", -2, "top_k"),
+        ("live_choice", "top_p", 0.0, "top_p"),
+        ("live_choice", "top_p", 1.5, "top_p"),
     ],
     indirect=["live"],
 )
@@ -105,7 +105,7 @@ def test_a_value_out_of_range_is_told_in_a_sentence_and_the_old_picture_stays(
 
 
 def test_what_a_student_typed_is_not_read_as_html():
-    live = MAKERS["letters_watched"]()
+    live = MAKERS["live_letters"]()
     live.controls["text"].value = "<i>вода</i>"
     assert "«&lt;»" in live.message.value
 
@@ -130,8 +130,8 @@ MODEL = probes.load_letters()
     "figure",
     [
         diagrams.unrolled(4, backward=True),
-        plots.lstm_by_hand(1, 0.5, 1, [1.0, 0.0, -1.0]),
-        plots.forgetting(-1, 3),
+        plots.gates(probes.lstm_by_hand(1, 0.5, 1, [1.0, 0.0, -1.0])),
+        plots.forgetting(probes.memory_left(-1, 3)),
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
     ],
@@ -146,7 +146,7 @@ def test_what_a_widget_draws_is_a_figure_with_an_alternative_text(figure):
 
 
 def test_the_half_life_is_marked_where_the_curve_passes_one_half():
-    axes = plots.forgetting(2).axes[0]
+    axes = plots.forgetting(probes.memory_left(2)).axes[0]
     curve, mark = axes.lines[0], axes.lines[-1]
     k, left = mark.get_xdata()[0], mark.get_ydata()[0]
     assert left == 0.5 and k == pytest.approx(5.46, abs=0.01)

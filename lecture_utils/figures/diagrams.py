@@ -324,7 +324,7 @@ def lstm_gate(stage):
     return sheet.fig
 
 
-def gru():
+def gru_cell():
     """The GRU (Cho et al., 2014), its reset after the matrix product, as in torch.nn.GRU."""
     alt = "Ячейка GRU: вентиль z смешивает прошлое состояние с кандидатом, вентиль r гасит прошлое."
     sheet = _cell(alt, [(0.6, TOP, "h_{t{-}1}"), (8.4, TOP, "h_t")])

@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -44,6 +45,12 @@ def smooth(values: Sequence[float], width: int) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
+def _axes(width: float, height: float, **look) -> tuple[Figure, Axes]:
+    """A figure of so many inches and its only axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot(**look)
+
+
 def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
@@ -52,33 +59,22 @@ def curves(
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Several curves `name: (x, y)` in one picture, over horizontal `levels` `name: y`."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _axes(8, 4, xlabel=x_label, ylabel=y_label)
     for number, (name, (x, y)) in enumerate(lines.items()):
         style = ["-", "--", "-.", ":"][number % 4]
         axes.plot(x, y, style, marker="o" if len(x) < 20 else "", markersize=4, label=name)
     for number, (name, y) in enumerate((levels or {}).items()):
         axes.axhline(y, color=GREY, linestyle=[":", "--", "-."][number % 3], linewidth=1.5)
-        axes.annotate(
-            f"{name}: {y:.2f}",
-            (1, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            color="#444444",
-        )
-    axes.set(xlabel=x_label, ylabel=y_label)
+        look = {"xycoords": ("axes fraction", "data"), "ha": "right", "color": "#444444"}
+        axes.annotate(f"{name}: {y:.2f}", (1, y), (-4, 3), textcoords="offset points", **look)
     if all(np.asarray(x).dtype.kind == "i" for x, _ in lines.values()):
         axes.locator_params(axis="x", integer=True)
     if len(lines) > 1:
         axes.legend()
     ends = "; ".join(f"{name}: от {y[0]:.2f} до {y[-1]:.2f}" for name, (_, y) in lines.items())
     extra = "; ".join(f"{name}: {y:.2f}" for name, y in (levels or {}).items())
-    figure.set_label(
-        f"Кривые: {y_label} в зависимости от «{x_label}». {ends}."
-        + (f" Уровни: {extra}." if extra else "")
-    )
+    told = f"Кривые: {y_label} в зависимости от «{x_label}». {ends}."
+    figure.set_label(f"{told} Уровни: {extra}." if extra else told)
     return figure
 
 
@@ -97,14 +93,11 @@ def losses(history, levels: Mapping[str, float] | None = None, width: int = 50) 
 def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1) -> Figure:
     """Horizontal bars with their numbers, in the order given, the last one highlighted."""
     names, numbers = list(values), list(values.values())
-    figure = Figure(figsize=(8, 0.7 + 0.45 * len(names)), layout="constrained")
-    axes = figure.add_subplot()
-    colors = [GREY] * (len(names) - 1) + [OUTPUT]
-    drawn = axes.barh(names, numbers, color=colors)
+    figure, axes = _axes(8, 0.7 + 0.45 * len(names), xlabel=x_label)
+    drawn = axes.barh(names, numbers, color=[GREY] * (len(names) - 1) + [OUTPUT])
     axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
     axes.margins(x=0.12)
     axes.invert_yaxis()
-    axes.set(xlabel=x_label)
     text = "; ".join(f"{name}: {number:.{digits}f}" for name, number in values.items())
     figure.set_label(f"Столбцы, {x_label}. {text}.")
     return figure
@@ -137,24 +130,13 @@ def over_text(
     values: Sequence[float], words: Sequence[str], marked: Sequence[bool], *, y_label: str
 ) -> Figure:
     """One value over each word of a text, the `marked` words shaded and hatched."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _axes(11, 3.4, ylabel=y_label)
     places = np.arange(len(words))
     axes.bar(places, values, color=PALETTE["state"], width=0.8)
-    axes.fill_between(
-        places,
-        0,
-        1,
-        where=np.asarray(marked),
-        step="mid",
-        alpha=0.15,
-        hatch="//",
-        color=PALETTE["V"],
-        transform=axes.get_xaxis_transform(),
-        label="внутри кавычек",
-    )
+    whole = {"where": np.asarray(marked), "step": "mid", "transform": axes.get_xaxis_transform()}
+    look = {"color": PALETTE["V"], "alpha": 0.15, "hatch": "//"}
+    axes.fill_between(places, 0, 1, **whole, **look, label="внутри кавычек")
     axes.set_xticks(places, words, rotation=90 if max(map(len, words)) > 1 else 0)
-    axes.set_ylabel(y_label)
     axes.margins(x=0.01)
     axes.legend(loc="upper right")
     low, high = words[int(np.argmin(values))], words[int(np.argmax(values))]
@@ -176,8 +158,7 @@ def seeds(
 
     `plain` says what the bars are: what is reached without a network, or what there is to reach.
     """
-    figure = Figure(figsize=(9, 1 + 0.5 * len(runs)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _axes(9, 1 + 0.5 * len(runs), xlabel=x_label)
     rows = np.arange(len(runs))
     axes.barh(rows, [levels[name] for name in runs], color="#D5DAE0", label=plain)
     for row, values in enumerate(runs.values()):
@@ -186,7 +167,6 @@ def seeds(
         axes.plot(values, places, "o", color=OUTPUT, markersize=6, **label)
     axes.set_yticks(rows, list(runs))
     axes.invert_yaxis()
-    axes.set(xlabel=x_label)
     figure.legend(loc="outside upper right", ncols=2)
     text = "; ".join(
         f"{name}: от {min(values):.2f} до {max(values):.2f}, {plain} {levels[name]:.2f}"
@@ -198,8 +178,7 @@ def seeds(
 
 def letter_map(points: np.ndarray, letters: str, marked: str) -> Figure:
     """Letters at their points (n, 2); the `marked` ones are bold and in a circle."""
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _axes(9, 4.6)
     for (x, y), letter in zip(points, letters, strict=True):
         look = {"color": PALETTE["ink"]}
         if letter in marked:
@@ -215,8 +194,7 @@ def letter_map(points: np.ndarray, letters: str, marked: str) -> Figure:
 
 def shares_of_steps(shares: Sequence[float], fading: Sequence[float], total: float) -> Figure:
     """Norms at the steps t = 1…T: what each adds to ∂L/∂W, and ∂L/∂s_t; their whole ∂L/∂W."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    axes = figure.add_subplot(yscale="log", xlabel="шаг t", ylabel="норма")
+    figure, axes = _axes(9, 4.2, yscale="log", xlabel="шаг t", ylabel="норма")
     steps = np.arange(1, len(shares) + 1)
     axes.bar(steps, shares, color=PALETTE["W"], alpha=0.45, label="вклад шага t в ∂L/∂W")
     axes.plot(steps, fading, "o-", color=PALETTE["state"], markersize=5, label="∂L/∂s$_t$")
@@ -276,25 +254,24 @@ def thermometer(panels: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) ->
     return figure
 
 
-def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
-    """A loss surface (3, n, m) of w, b, L with up to two paths of steps, each (steps, 3).
+def _ended_at_edge(name: str, path: np.ndarray, low, high) -> tuple[str, np.ndarray]:
+    """The path up to where it leaves the box from `low` to `high` of w and b; its name says so."""
+    is_inside = ((low <= path[:, :2]) & (path[:, :2] <= high)).all(1)
+    if not is_inside[0]:
+        ranges = f"w от {low[0]:.1f} до {high[0]:.1f}, b от {low[1]:.1f} до {high[1]:.1f}"
+        raise ValueError(f"Старт {path[0, :2].tolist()} вне рисунка: нужны {ranges}.")
+    if is_inside.all():
+        return name, path
+    k = is_inside.argmin()  # the first step outside
+    before, step = path[k - 1, :2], path[k, :2] - path[k - 1, :2]
+    edges = np.where(step > 0, high, low) - before
+    share = min(e / d for e, d in zip(edges, step, strict=True) if d)
+    end = [*before + share * step, path[k, 2]]
+    return f"{name}: улетел за край", np.array([*path[:k], end])
 
-    A path that leaves the surface ends at its edge. Raises ValueError if one starts outside.
-    """
-    low, high = surface[:2].min((1, 2)), surface[:2].max((1, 2))
-    shown = {}
-    for name, path in paths.items():
-        is_inside = ((low <= path[:, :2]) & (path[:, :2] <= high)).all(1)
-        if not is_inside[0]:
-            ranges = f"w от {low[0]:.1f} до {high[0]:.1f}, b от {low[1]:.1f} до {high[1]:.1f}"
-            raise ValueError(f"Старт {path[0, :2].tolist()} вне рисунка: нужны {ranges}.")
-        if not is_inside.all():
-            name, k = f"{name}: улетел за край", is_inside.argmin()
-            before, step = path[k - 1, :2], path[k, :2] - path[k - 1, :2]
-            edges = np.where(step > 0, high, low) - before
-            share = min(e / d for e, d in zip(edges, step, strict=True) if d)
-            path = [*path[:k], [*before + share * step, path[k, 2]]]
-        shown[name] = np.array(path)
+
+def _landscape(surface: np.ndarray) -> tuple[Figure, Axes]:
+    """The loss surface (3, n, m) in three dimensions, coloured by height, with lines along b."""
     figure = Figure(figsize=(9, 5), layout="none")
     axes = figure.add_axes((0, 0, 1, 1), projection="3d", computed_zorder=False)
     w, b, loss = surface
@@ -304,51 +281,54 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     axes.plot_surface(w, b, loss, facecolors=land(np.sqrt(middle / loss.max())), **flat)
     for k in range(0, len(w), len(w) // 10):
         axes.plot(w[k], b[k], loss[k], color=PALETTE["ink"], linewidth=0.5, alpha=0.35, zorder=2)
+    axes.view_init(40, 30)
+    axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
+    ticks = {"xticks": [4, 5], "yticks": [-3, -2, -1], "zticks": [0, 0.4]}
+    axes.set(xlabel="w", ylabel="b", zlabel="L", **ticks)
+    axes.grid(False)
+    return figure, axes
+
+
+def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
+    """A loss surface (3, n, m) of w, b, L with up to two paths of steps, each (steps, 3).
+
+    A path that leaves the surface ends at its edge. Raises ValueError if one starts outside.
+    """
+    low, high = surface[:2].min((1, 2)), surface[:2].max((1, 2))
+    shown = dict(_ended_at_edge(name, path, low, high) for name, path in paths.items())
+    figure, axes = _landscape(surface)
     looks = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]
     for (name, path), (style, mark, color) in zip(shown.items(), looks, strict=False):
         axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
         axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
-    for path in [*shown.values()][:1]:
+    for path in [*paths.values()][:1]:  # all start at one place
         look = {"color": PALETTE["ink"], "ha": "center", "va": "top", "linespacing": 0.6}
         axes.text(*path[0], "\nстарт", zorder=5, **look)
-    axes.view_init(40, 30)
-    axes.set_box_aspect((4, 5, 1.8), zoom=1.0)
-    axes.set(
-        xlabel="w", ylabel="b", zlabel="L", xticks=[4, 5], yticks=[-3, -2, -1], zticks=[0, 0.4]
-    )
-    axes.grid(False)
     figure.legend(loc="upper right")
     ends = "; ".join(f"{name}, потери в конце {path[-1, 2]:.3f}" for name, path in shown.items())
     figure.set_label(f"Потери над плоскостью (w, b): пологая долина упирается в обрыв. {ends}.")
     return figure
 
 
-def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
-    """One LSTM cell fed with c̃_t = `candidate`, its gates moved by hand: c_t and h_t, step by step.
+def gates(seen: Mapping[str, np.ndarray]) -> Figure:
+    """One LSTM cell step by step: its candidate, its gates, its memory and what it shows.
 
-    Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
+    `seen` is what `probes.lstm_by_hand` returns: i, f, o, c̃, c, h by name, each (time,).
     """
-    steps, gates = len(candidate), {}
-    for name, gate in {"i": i, "f": f, "o": o}.items():
-        gates[name] = np.broadcast_to(gate, steps)
-        if not ((gates[name] >= 0) & (gates[name] <= 1)).all():
-            raise ValueError(f"Вентиль {name} = {gate}: он бывает открыт от 0 до 1.")
-    c = [0.0]
-    for t in range(steps):
-        c.append(gates["f"][t] * c[t] + gates["i"][t] * candidate[t])
-    c, t = np.array(c[1:]), np.arange(1, steps + 1)
+    c, candidate, steps = seen["c"], seen["c̃"], len(seen["c"])
+    t, edges = np.arange(1, steps + 1), np.arange(steps + 1) + 0.5
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     top, strip, low = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1.5, 4))
     top.vlines(t, 0, candidate, color=PALETTE["input"], linewidth=3)
     top.axhline(0, color=PALETTE["ink"], linewidth=1)
     top.set(ylabel="$\\tilde{c}_t$", ylim=(-1.2, 1.2))
-    edges = np.arange(steps + 1) + 0.5
-    strip.pcolormesh(edges, range(4), list(gates.values())[::-1], cmap="Greys_r", vmin=-0.3, vmax=1)
+    rows = [seen[gate] for gate in "ofi"]
+    strip.pcolormesh(edges, range(4), rows, cmap="Greys_r", vmin=-0.3, vmax=1)
     strip.hlines([1, 2, 3], *edges[[0, -1]], color=PALETTE["ink"], linewidth=1)
     strip.set_yticks([0.5, 1.5, 2.5], list("ofi"))
     strip.grid(False)
     low.step(t, c, where="mid", color=PALETTE["state"], linewidth=3, label="память $c_t$")
-    low.plot(t, gates["o"] * np.tanh(c), "o--", color=PALETTE["output"], label="выход $h_t$")
+    low.plot(t, seen["h"], "o--", color=PALETTE["output"], label="выход $h_t$")
     down, up = np.clip(candidate, None, 0).sum(), np.clip(candidate, 0, None).sum()
     low.set(xlabel="шаг t", ylim=(min(-0.2, down) - 0.1, max(1, up) + 0.1))
     figure.legend(loc="outside upper right", ncols=2)
@@ -359,24 +339,19 @@ def lstm_by_hand(i, f, o, candidate: Sequence[float]) -> Figure:
     return figure
 
 
-def forgetting(*biases: float) -> Figure:
-    """What a gate f = σ(b_f) leaves of a memory after k = 0…60 steps, with its half-life marked.
+def forgetting(fading: Mapping[float, tuple[float, float, np.ndarray]]) -> Figure:
+    """What is left of a memory step by step, for each bias b_f, with its half-life marked.
 
-    Raises ValueError for a bias out of −5…4: its half-life would not be seen.
+    `fading` is what `probes.memory_left` returns: `b_f: (f, half-life, f^k)`.
     """
-    for b_f in biases:
-        if not -5 <= b_f <= 4:
-            raise ValueError(f"Смещение b_f = {b_f}: на рисунок помещаются значения от −5 до 4.")
-    k, f = np.arange(61), 1 / (1 + np.exp(-np.array(biases)))
-    halves = np.log(0.5) / np.log(f)
     lines = {
-        f"$b_f = {b_f:g}$: f = {gate:.2f}, половина через {half:.1f} шага": (k, gate**k)
-        for b_f, gate, half in zip(biases, f, halves, strict=True)
+        f"$b_f = {b_f:g}$: f = {f:.2f}, половина через {half:.1f} шага": (range(len(left)), left)
+        for b_f, (f, half, left) in fading.items()
     }
     figure = curves(lines, x_label="шагов прошло, k", y_label="осталось памяти")
     axes = figure.axes[0]
     axes.axhline(0.5, color=GREY, linewidth=1)
-    for line, half in zip(axes.lines[: len(lines)], halves, strict=True):
+    for line, (_, half, _) in zip(axes.lines[: len(lines)], fading.values(), strict=True):
         axes.plot([half, half], [0.5, 0], "o:", color=line.get_color(), markevery=[0], markersize=9)
     axes.legend()
     return figure
@@ -398,16 +373,9 @@ def intervention(
         axes.stairs(plain, color=PALETTE["ink"], linewidth=1.5, label="без него")
         axes.set(ylabel=label, xlim=(0, len(text)), xticks=[])
     for place, letter in enumerate(text, start=1):
-        axes.annotate(
-            letter,
-            (place - 0.5, 0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(0, -4),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=12,
-        )
+        below = {"xytext": (0, -4), "textcoords": "offset points", "ha": "center", "va": "top"}
+        frame = axes.get_xaxis_transform()
+        axes.annotate(letter, (place - 0.5, 0), xycoords=frame, fontsize=12, **below)
     before, after = (np.nanmean(part) for part in nats)
     axes.set_title(f"в среднем {before:.2f} → {after:.2f} ната на букву", fontsize="medium")
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

@@ -22,7 +22,8 @@ def setup() -> None:
     style.use(STYLES / "lecture.mplstyle")
     display(HTML(style_html()))
     # What is loaded stays. Else, every ten redraws, a live picture waits for the garbage collector
-    # to look through all of torch: 0.4 s in place of 0.1. Collected first, so that running the
-    # cell again does not keep what the run before has left behind.
-    gc.collect()
-    gc.freeze()
+    # to look through all of torch: 0.4 s in place of 0.1. Only once: where the cell is run again,
+    # what the run before has made would stay for ever too.
+    if gc.get_freeze_count() == 0:
+        gc.collect()
+        gc.freeze()

@@ -52,7 +52,7 @@ class Live(w.VBox):
         return f"Живой рисунок (нужно запустить ячейку). {self.alt}"
 
 
-def unrolled() -> Live:
+def live_unrolled() -> Live:
     """The node unrolled to T steps, the way back of the gradient shown or not."""
     T, backward = w.IntSlider(3, 1, 8, description="шагов T"), w.Checkbox(False)
     backward.description = "показать градиент"
@@ -67,7 +67,7 @@ TRAINS = {  # pulses up (+) and down (−), step by step
 }
 
 
-def lstm_by_hand() -> Live:
+def live_gates() -> Live:
     """One LSTM cell: three gates to move and the train of pulses that comes in."""
     gates = {
         gate: w.FloatSlider(1, min=0, max=1, step=0.05, description=f"{name} {gate}")
@@ -78,13 +78,14 @@ def lstm_by_hand() -> Live:
         for name, train in TRAINS.items()
     }
     candidate = w.Dropdown(options=trains, description="импульсы")
-    return Live(plots.lstm_by_hand, **gates, candidate=candidate)
+    draw = lambda **values: plots.gates(probes.lstm_by_hand(**values))
+    return Live(draw, **gates, candidate=candidate)
 
 
-def forgetting() -> Live:
+def live_forgetting() -> Live:
     """What is left of the memory after k steps, for one bias b_f of the forget gate."""
     b_f = w.FloatSlider(1, min=-1, max=3, step=0.1, description="смещение b_f")
-    return Live(lambda b_f: plots.forgetting(b_f), b_f=b_f)
+    return Live(lambda b_f: plots.forgetting(probes.memory_left(b_f)), b_f=b_f)
 
 
 PARTS = {"память c": "c", "забывание f": "f", "запись i": "i", "показ o": "o", "выход h": "h"}
@@ -114,7 +115,7 @@ def over_letters(
     return plots.intervention(text, values, nats, name=f"${part}_t$, ячейка {cell}")
 
 
-def letters_watched(model, vocabulary, text: str) -> Live:
+def live_letters(model, vocabulary, text: str) -> Live:
     """`over_letters` for any gate, cell and change, over `text` or a text of the student's own."""
     return Live(
         partial(over_letters, model, vocabulary),
@@ -142,7 +143,7 @@ def choice(
     return plots.distributions(panels, symbols)
 
 
-def sampler(log_probs, symbols: Sequence[str]) -> Live:
+def live_choice(log_probs, symbols: Sequence[str]) -> Live:
     """`choice` with its rule to move: temperature, top-k, nucleus, the equal lot of the lecture."""
     return Live(
         partial(choice, log_probs, symbols),
@@ -188,7 +189,7 @@ class LossMonitor(w.VBox):
         button.disabled, button.description = True, "Останавливаю…"
 
 
-def thermometer() -> Live:
+def live_thermometer() -> Live:
     """Gradients in five plain RNNs: move the spectral radius, f, the start of W, the length T."""
 
     def draw(rho, f, start, T):
@@ -204,7 +205,7 @@ def thermometer() -> Live:
     )
 
 
-def cliff() -> Live:
+def live_cliff() -> Live:
     """Descent towards the cliff, with and without clipping: move start, rate, threshold."""
     surface = probes.cliff_surface()
 
