@@ -5,11 +5,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 from torch.func import jacrev, vmap
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
-from lecture_utils import cells
 from lecture_utils.cells import (
     LSTMWeights,
     RNNWeights,
@@ -22,8 +20,7 @@ from lecture_utils.cells import (
     unroll,
 )
 from lecture_utils.files import DATA, read_table
-from lecture_utils.models import LAYERS, LetterModel
-from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, temporal_order
+from lecture_utils.models import LetterModel
 from lecture_utils.vocabulary import Vocabulary
 
 # f and the greatest value of f′
@@ -237,102 +234,9 @@ def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:
     return model.eval(), Vocabulary(content["symbols"])
 
 
-# ---- What is learned across a lag, and counting -------------------------------------------------
-
-SEEDS = range(5)
-NETS = {  # all the nets of the lag experiment: the layer and how it starts
-    "rnn": {"cell": "rnn"},
-    "rnn_orthogonal": {"cell": "rnn", "orthogonal": True},
-    "lstm": {"cell": "lstm"},
-    "lstm_b3": {"cell": "lstm", "forget_bias": 3.0},
-}
-
-
-def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False):
-    """Train 32 units on `tasks.temporal_order`: accuracy on 1,000 fresh sequences, steps taken.
-
-    Batches of 64, Adam 0.003, clip 1; ends as soon as 99 % of the fresh ones are right. Seeded.
-    `forget_bias` (LSTM only) is the sum of torch's two; `orthogonal` is a start of W.
-    """
-    torch.manual_seed(seed)
-    train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
-    symbols = len(TEMPORAL_ORDER_SYMBOLS)
-    net, head = LAYERS[cell](symbols, 32, batch_first=True), nn.Linear(32, 4)
-    if orthogonal:
-        nn.init.orthogonal_(net.weight_hh_l0)
-    if forget_bias is not None:
-        net.bias_ih_l0.data[32:64], net.bias_hh_l0.data[32:64] = forget_bias, 0.0
-    weights = [*net.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=0.003, fused=True)
-    answer = lambda x: head(net(one_hot(x, symbols).float())[0][:, -1])
-    fresh, right = temporal_order(1000, lag, test_set)
-    for step in range(1, steps + 1):
-        x, y = temporal_order(64, lag, train_set)
-        optimizer.zero_grad()
-        cross_entropy(answer(x), y).backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        if step % 100 == 0 or step == steps:
-            with torch.no_grad():
-                accuracy = (answer(fresh).argmax(1) == right).float().mean().item()
-            if accuracy >= 0.99:
-                break
-    return accuracy, step
-
-
 def accuracies(net: str) -> tuple[list[int], np.ndarray]:
-    """Lags of data/lags.csv and what `net`, one of NETS, reaches there: (lags, seeds)."""
+    """Lags of data/lags.csv and what `net`, a net of that table, reaches there: (lags, seeds)."""
     rows = read_table("lags")
     lags = sorted({int(row["lag"]) for row in rows})
     found = [float(row["accuracy"]) for row in rows if row["net"] == net]
-    return lags, np.reshape(found, (len(lags), len(SEEDS)))
-
-
-class OwnLayer(nn.Module):
-    """A cell of `cells` with the manners of torch's layers; its start is drawn as theirs is."""
-
-    def __init__(self, cell, kind, input_size: int, hidden_size: int):
-        super().__init__()
-        self.cell, self.kind = cell, kind
-        weights = cells.init(kind, input_size, hidden_size, torch.default_generator)
-        self.weights = nn.ParameterList(weights)
-
-    def forward(self, x: torch.Tensor) -> tuple:
-        """x (batch, time, input_size) → h (batch, time, hidden_size), last state."""
-        return cells.run(self.cell, self.kind(*self.weights), x)
-
-
-COUNTERS = {  # 560 to 590 weights each, one bias a gate counted
-    "lstm": lambda: nn.LSTM(3, 10, batch_first=True),
-    "peephole": lambda: OwnLayer(cells.peephole, cells.PeepholeWeights, 3, 10),
-    "coupled": lambda: OwnLayer(cells.coupled, cells.CoupledWeights, 3, 12),
-    "gru": lambda: nn.GRU(3, 12, batch_first=True),
-    "tanh": lambda: nn.RNN(3, 22, batch_first=True),
-    "relu": lambda: nn.RNN(3, 22, nonlinearity="relu", batch_first=True),
-}
-
-
-def learn_to_count(cell: str, seed: int, longest: int = 20, steps: int = 1500) -> tuple:
-    """Train one of COUNTERS on aⁿbⁿ, n ≤ longest: the first n ≤ 200 it fails (or 201), net, head.
-
-    Only the certain continuations are asked for (see `tasks.anbn`). All strings in each batch, Adam
-    0.03 with cosine decay, clip 1. After Weiss, Goldberg & Yahav (2018).
-    """
-    torch.manual_seed(seed)
-    net = COUNTERS[cell]()
-    head = nn.Linear(net(torch.zeros(1, 1, 3))[0].shape[2], 3)
-    weights = [*net.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=0.03)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    answer = lambda x: head(net(one_hot(x, 3).float())[0])
-    (x, y, _), certain = anbn(range(1, longest + 1))
-    for _ in range(steps):
-        optimizer.zero_grad()
-        cross_entropy(answer(x)[certain], y[certain]).backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        decay.step()
-    (x, y, _), certain = anbn(range(1, 201))
-    with torch.no_grad():
-        right = (answer(x).argmax(2) == y) | ~certain
-    return [*right.all(1).tolist(), False].index(False) + 1, net, head
+    return lags, np.reshape(found, (len(lags), -1))

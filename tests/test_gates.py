@@ -11,7 +11,7 @@ from lecture_utils.batching import Batch
 from lecture_utils.corpora import story_text
 from lecture_utils.figures import plots
 from lecture_utils.files import read_table
-from lecture_utils.probes import COUNTERS, LETTERS, learn_to_count, load_letters
+from lecture_utils.probes import LETTERS, load_letters
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_the_counting_cells_have_equally_many_weights():
         doubled = sum(w.numel() for name, w in net.named_parameters() if "bias_ih" in name)
         return sum(w.numel() for w in net.parameters()) - doubled  # torch has two biases
 
-    counts = [count(make()) for make in COUNTERS.values()]
+    counts = [count(make()) for make in make.COUNTERS.values()]
     assert min(counts) >= 560 and max(counts) <= 590
 
 
 def test_an_own_layer_follows_the_seed():
     def start():
         torch.manual_seed(3)
-        return [w.detach() for w in COUNTERS["peephole"]().parameters()]
+        return [w.detach() for w in make.COUNTERS["peephole"]().parameters()]
 
     torch.testing.assert_close(start(), start(), rtol=0, atol=0)
 
@@ -125,7 +125,7 @@ def test_an_own_layer_follows_the_seed():
 def test_a_small_part_of_the_committed_results_is_made_again():
     """One LSTM of `python data/make.py gates`; another CPU may differ a bit."""
     rows = [r for r in read_table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
-    assert abs(learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
+    assert abs(make.learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
 
 
 def test_the_letter_network_is_small_and_its_weights_are_remade_and_read_back(tmp_path):

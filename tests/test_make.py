@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lecture_utils.files import read_table
-from lecture_utils.probes import NETS, learn_order
 from lecture_utils.tasks import echo
 
 CURVE = read_table("lecture_curve")
@@ -39,7 +38,7 @@ def test_the_echo_follows_its_seed_and_each_digit_is_as_frequent():
 
 def test_the_table_of_lags_is_whole():
     keys = [(row["net"], int(row["lag"]), int(row["seed"])) for row in read_table("lags")]
-    assert keys == list(product(NETS, (5, 10, 20, 30, 60), range(5)))
+    assert keys == list(product(make.NETS, (5, 10, 20, 30, 60), range(5)))
 
 
 def test_the_table_of_windows_is_whole():
@@ -52,7 +51,7 @@ def test_the_table_of_windows_is_whole():
 @pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""
-    accuracy, steps = learn_order(lag=lag, seed=seed, **NETS[net])
+    accuracy, steps = make.learn_order(lag=lag, seed=seed, **make.NETS[net])
     (row,) = (
         r
         for r in read_table("lags")
@@ -63,7 +62,7 @@ def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
 
 
 def test_before_any_learning_the_order_is_a_guess():
-    accuracy, steps = learn_order("rnn", lag=30, seed=0, steps=1)
+    accuracy, steps = make.learn_order("rnn", lag=30, seed=0, steps=1)
     assert 0.2 < accuracy < 0.3 and steps == 1
 
 
