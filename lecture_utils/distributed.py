@@ -11,11 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """CUDA if it is there, else the CPU; `name` overrides.
-
-    Apple's MPS is not chosen by itself: on recurrent layers as small as ours the many small steps
-    cost more there than on the CPU.
-    """
+    """CUDA if it is there, else the CPU (Apple's MPS is slower in small steps); or `name`."""
     card = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own
     return torch.device(name or (card if torch.cuda.is_available() else "cpu"))
 
@@ -23,9 +19,8 @@ def pick_device(name: str | None = None) -> torch.device:
 def use_threads(number: int = 1) -> None:
     """Compute on so many threads: one, unless more are asked for.
 
-    Networks as small as ours gain little from a second one, and beside a busy browser two wait for
-    each other by spinning: the recipe for the novel then took 96 s in place of 26 s. More
-    processors are better used by torchrun.
+    Two wait for each other by spinning: beside a busy browser the recipe for the novel took 96 s,
+    with one 26 s. torchrun makes better use of more processors.
     """
     torch.set_num_threads(number)
 
@@ -71,9 +66,8 @@ def replicate(model: nn.Module) -> Callable:
     if place()[1] == 1:
         return model.nats
     # A group of rare words may come up in one process and not in another.
-    return DistributedDataParallel(
-        _Nats(model), broadcast_buffers=False, find_unused_parameters=True
-    )
+    options = {"broadcast_buffers": False, "find_unused_parameters": True}
+    return DistributedDataParallel(_Nats(model), **options)
 
 
 class _Nats(nn.Module):

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from lecture_utils.batching import Batch
 
-# -------------------------------------------------------------------------------------------------
-# What all share: h_t from the recurrent layers, then a distribution over the next symbol
-
 
 class LanguageModel(nn.Module):
-    """A recurrent network that predicts the next symbol.
+    """A recurrent network that predicts the next symbol: h_t, then a distribution over all.
 
     Subclasses give `features` and `head`: a linear layer or, where the vocabulary is large, torch's
     adaptive softmax. The state has the form of its `torch.nn` layer; `None` stands for zeros.
@@ -57,11 +54,6 @@ class LanguageModel(nn.Module):
         return self
 
 
-def detach(state):
-    """The same state cut off from the graph of the window before: gradients stop here."""
-    return each_part(state, Tensor.detach)
-
-
 def each_part(state, change):
     """Apply `change` to the state: None, s (RNN, GRU) or (h, c) (LSTM)."""
     if isinstance(state, tuple):
@@ -69,14 +61,16 @@ def each_part(state, change):
     return None if state is None else change(state)
 
 
-# -------------------------------------------------------------------------------------------------
-# Lab 1: names by letters
+def detach(state):
+    """The same state cut off from the graph of the window before: gradients stop here."""
+    return each_part(state, Tensor.detach)
+
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class LetterModel(LanguageModel):
-    """One-hot letters → recurrent layer → linear; the defaults are those of the lecture."""
+    """Lab 1: one-hot letters → recurrent layer → linear; the defaults are those of the lecture."""
 
     def __init__(self, vocab_size: int, hidden_size: int = 12, cell: str = "rnn", dropout=0.0):
         """`cell` is "rnn" (tanh), "gru" or "lstm"; `dropout` works on the recurrent output."""
@@ -95,12 +89,8 @@ class LetterModel(LanguageModel):
         return self.dropout(s), state
 
 
-# -------------------------------------------------------------------------------------------------
-# Lab 2: the novel by words
-
-
 class WordModel(LanguageModel):
-    """Embedding → LSTM → distribution over the vocabulary; the defaults are the lecture's.
+    """Lab 2: embedding → LSTM → distribution over the vocabulary; the defaults are the lecture's.
 
     With `cutoffs` the last layer is torch's adaptive softmax (Grave et al. 2017): ids must be
     sorted by falling frequency. Words below cutoffs[0] are predicted at once, the rarer ones

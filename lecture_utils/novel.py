@@ -65,10 +65,6 @@ def find_corpus(name: str, folder: str | Path) -> Corpus:
         return divide_file(name, Path(folder) / f"{Path(name).name}.ids")
 
 
-# -------------------------------------------------------------------------------------------------
-# A text larger than the memory
-
-
 def divide_file(path: str | Path, folder: str | Path) -> Corpus:
     """As `divide`, for a UTF-8 file of any size: its ids lie in `folder` and are mapped from there.
 
@@ -141,10 +137,6 @@ def _pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
         yield rest
 
 
-# -------------------------------------------------------------------------------------------------
-# The model and its training
-
-
 # What learns most in ten epochs and in a few minutes; found by the study in data/README.md.
 WHOLE = {"hidden_size": 512, "dropout": (0.5, 0.6), "word_dropout": 0.15}
 SHORT = {"hidden_size": 256, "dropout": (0.2, 0.3), "word_dropout": 0.05}
@@ -198,10 +190,6 @@ def held_out(model: TiedWordModel, ids: Tensor) -> float:
     return math.exp(evaluate(model, StreamBatches(ids, 1, min(500, len(ids) - 1))))
 
 
-# -------------------------------------------------------------------------------------------------
-# Weights ready for use
-
-
 def save_pretrained(path: str | Path, model: TiedWordModel, vocabulary: Vocabulary) -> None:
     """The folded model in half precision, with its settings and vocabulary, in one file."""
     model = model.folded()
@@ -232,10 +220,6 @@ def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocab
             f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
         ) from error
     return model.eval(), vocabulary
-
-
-# -------------------------------------------------------------------------------------------------
-# Command line
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -155,7 +155,7 @@ class _Run:
             torch.manual_seed(torch.initial_seed() + self.rank)
         self.forward = replicate(model)
         self.begun = time.perf_counter() - self.history.seconds
-        self.interrupted = threading.Event()
+        self.interrupted = False
 
     def measure(self, loss: float, norm: float, symbols: int) -> None:
         """Note a step about to be made, and set its size."""
@@ -185,7 +185,7 @@ class _Run:
         if is_due and self.valid is not None:
             self._validate()
         tell = lambda: any([callback(history, self.model) for callback in callbacks])
-        asked = tell() or self.interrupted.is_set()
+        asked = tell() or self.interrupted
         if not history.stopped and mean(asked)[0] > 0:
             history.stopped = "interrupted"
             tell()
@@ -205,40 +205,30 @@ class _Run:
         elif len(history.valid_loss) - history.valid_loss.index(history.best) > patience:
             history.stopped = "patience"
 
+    def interrupt(self, signum, frame) -> None:
+        """■ or Ctrl+C: end between two steps, the weights being whole; asked twice, at once."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
 
 @contextmanager
 def _opened(model, batches, optimizer, plan, valid, checkpoint):
     """A run, which is closed whatever happens: the step sizes are back, the model in evaluation."""
     run = _Run(model, batches, optimizer, plan, valid, checkpoint)
+    hears = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, run.interrupt) if hears else None
     model.train()
     try:
-        with _interrupt_sets(run.interrupted):
-            yield run
+        yield run
         if run.best is not None:
             model.load_state_dict(run.best)
     finally:
+        if hears:
+            signal.signal(signal.SIGINT, before)
         for group, rate in zip(optimizer.param_groups, run.rates, strict=True):
             group["lr"] = rate
         model.eval()
-
-
-@contextmanager
-def _interrupt_sets(flag: threading.Event):
-    """Let ■ or Ctrl+C end the run between two steps, so that the weights are whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handler(signum, frame):
-        if flag.is_set():
-            raise KeyboardInterrupt  # asked twice: at once
-        flag.set()
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def progress_bar(plan: Plan) -> Callback:
