@@ -1,27 +1,47 @@
 """Checks: is everything installed, and of the exercises («Верно» or what differs)."""
 
 import copy
-import re
+import platform
+import tomllib
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+COURSE = Path(__file__).resolve().parents[2]
 
 
-def installation(requirements: Path = REQUIREMENTS) -> None:
-    """Say whether every package of requirements.txt is there in the version tested."""
-    pins = re.findall(r"^([\w-]+)==([\w.]+)", requirements.read_text("utf-8"), re.MULTILINE)
+def _asked(folder: Path) -> list[Requirement]:
+    """What requirements.txt asks of this Python: its markers may leave a line to another."""
+    lines = (folder / "requirements.txt").read_text("utf-8").splitlines()
+    packages = [line.split(" #")[0] for line in lines if line and line[0] not in "#- "]
+    asked = map(Requirement, packages)
+    return [package for package in asked if not package.marker or package.marker.evaluate()]
+
+
+def installation(folder: Path = COURSE) -> None:
+    """Say whether the Python is a supported one and every package of the version tested is there.
+
+    `folder` is the course's, with requirements.txt and pyproject.toml.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    python, supported = platform.python_version(), project["requires-python"]
+    if not SpecifierSet(supported).contains(python, prereleases=True):
+        print(f"Python {python} курсу не подходит, нужен {supported}.")
+        print("Создайте окружение подходящим Python, как сказано в README, и откройте курс в нём.")
+        return
     other = []
-    for name, version in pins:
+    for package in _asked(folder):
         try:
-            found = metadata.version(name).split("+")[0]  # torch says 2.13.0+cpu
+            found = metadata.version(package.name)
         except metadata.PackageNotFoundError:
             found = "никакая"
-        if found != version:
-            other.append(f"{name}: нужна версия {version}, а установлена {found}")
+        if found == "никакая" or not package.specifier.contains(found, prereleases=True):
+            needed = str(package.specifier).removeprefix("==") or "любая"
+            other.append(f"{package.name}: нужна версия {needed}, а установлена {found}")
     if other:
         print(*other, sep="\n")
         print("Выполните в папке курса: pip install -r requirements.txt — и перезапустите ядро.")

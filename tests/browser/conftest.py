@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.util import find_spec
 
 import pytest
 
@@ -21,7 +22,10 @@ READY = """
 
 
 def find_chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    """Path of a browser of Chromium's kind on PATH."""
+    return next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 def request(address: str, method: str = "GET"):
@@ -32,20 +36,25 @@ def request(address: str, method: str = "GET"):
         return json.loads(answer.read() or "null")
 
 
-def unavailable(reason: str):
-    """Skip; or fail where a browser must be there, as in .ci/run."""
-    (pytest.fail if os.environ.get("BROWSER_REQUIRED") else pytest.skip)(reason)
+@pytest.fixture(scope="session", autouse=True)
+def executable() -> str:
+    """The browser. Before anything else is made: without one every test here is skipped.
+
+    Where a browser must be there, as in .ci/run, they fail instead.
+    """
+    unavailable = pytest.fail if os.environ.get("BROWSER_REQUIRED") else pytest.skip
+    if find_spec("playwright") is None:
+        unavailable("playwright is not installed: pip install -r tests/requirements.txt")
+    found = find_chromium()
+    if found is None:
+        unavailable("no Chromium on this machine")
+    return found
 
 
 @pytest.fixture(scope="session")
-def browser():
-    try:
-        import playwright.sync_api as playwright
-    except ImportError:
-        unavailable("playwright is not installed")
-    executable = find_chromium()
-    if executable is None:
-        unavailable("no Chromium on this machine")
+def browser(executable):
+    import playwright.sync_api as playwright
+
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(
             executable_path=executable,
