@@ -268,7 +268,7 @@ def _check_files(options: argparse.Namespace) -> None:
         )
 
 
-def run(options: argparse.Namespace) -> str:
+def _train_as_asked(options: argparse.Namespace) -> str:
     """Train as the options say and keep the weights; return a report, empty if interrupted."""
     corpus = find_corpus(options.corpus, Path(options.output).parent)
     found, needed = sum(map(len, corpus[1:])), (options.batch_size * SEQ_LEN + 1) * 10 // 8 + 1
@@ -306,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse(arguments)
         use_threads(options.threads)
         with together():
-            report = run(options)
+            report = _train_as_asked(options)
     except (ValueError, FloatingPointError) as error:  # CorpusError is a ValueError
         if speaks:
             print(error, file=sys.stderr)
