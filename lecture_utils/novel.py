@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,7 +162,7 @@ def train_novel(
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
     valid: StreamBatches | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
 ) -> tuple[TiedWordModel, History]:
     """A fresh model trained by a `recipe`; what is optional goes to `training.train`.

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,7 +87,7 @@ def train(
     plan: Plan,
     *,
     valid: Batches | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
 ) -> History:
     """Train in place, where the model lies, by `plan`; return what was measured.
@@ -176,7 +176,7 @@ class _Run:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * part))
 
-    def end_step(self, state, callbacks: Iterable[Callback]) -> None:
+    def end_step(self, state, callbacks: Sequence[Callback]) -> None:
         """Validate, tell the callbacks, keep the run; end it where the plan or a reader asks."""
         history, plan = self.history, self.plan
         if len(history.loss) == plan.steps or history.seconds >= plan.seconds:
