@@ -1,8 +1,4 @@
-"""From sequences of numbers to batches: padded names, parallel streams of one long text.
-
-Both kinds give any batch of any epoch by its number: a run that is resumed in the middle of an
-epoch asks for the very batch at which it was stopped.
-"""
+"""From ids to batches; each has a number to ask for it by, so that a run resumes in mid-epoch."""
 
 import copy
 import zlib
@@ -12,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 class Batch(NamedTuple):
@@ -33,16 +30,10 @@ class Batch(NamedTuple):
 
 
 def pad_names(sequences: Sequence[Sequence[int]]) -> Batch:
-    """Names of different length as one batch: input without the last, target without the first.
-
-    `sequences` hold the start and the end symbol; 0 fills up to the longest and is masked.
-    """
-    longest = max(map(len, sequences))
-    table = torch.zeros(len(sequences), longest, dtype=torch.long)
-    for row, sequence in zip(table, sequences, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
+    """Input: each name without the last symbol, target: without the first; 0 fills up, masked."""
+    table = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True)
     lengths = torch.tensor([len(sequence) for sequence in sequences])
-    mask = torch.arange(1, longest) < lengths[:, None]
+    mask = torch.arange(1, table.shape[1]) < lengths[:, None]
     return Batch(table[:, :-1], table[:, 1:], mask)
 
 
@@ -53,7 +44,8 @@ class NameBatches:
 
     def __init__(self, sequences: Sequence[Sequence[int]], batch_size: int, seed: int = 0):
         """`sequences` of numbers, start and end symbols included. Raises ValueError if empty."""
-        _at_least_one(batch_size=batch_size)
+        if batch_size < 1:
+            raise ValueError(f"Размер batch_size должен быть не меньше 1, а не {batch_size}.")
         if not sequences:
             raise ValueError("Список имён пуст: нечего собирать в пачки (batch).")
         self.sequences, self.batch_size, self.seed = list(sequences), batch_size, seed
@@ -71,9 +63,7 @@ class NameBatches:
     def share(self, rank: int, world_size: int) -> "NameBatches":
         """Names are not divided: raises ValueError if there is more than one process."""
         if world_size > 1:
-            raise ValueError(
-                f"Процессов {world_size}, а имена учат одним: запустите обучение без torchrun."
-            )
+            raise ValueError(f"Процессов {world_size}, а имена учит один: запустите без torchrun.")
         return self
 
     def fingerprint(self) -> int:
@@ -84,10 +74,9 @@ class NameBatches:
 class StreamBatches:
     """One long text as `batch_size` parallel streams, cut into windows of `seq_len` steps.
 
-    Row k of a window goes on where row k of the window before it ended, so the state of the
-    network may be carried over. The target is the input shifted by one; the last target of a
-    stream is the true next token, never a token from the beginning of the text. The last window
-    may be shorter.
+    Row k of a window goes on where row k of the one before it ended, so the state of the network
+    may be carried over. The target is the true next token, at the end of a stream too. The last
+    window may be shorter.
     """
 
     carries_state = True
@@ -97,7 +86,9 @@ class StreamBatches:
 
         `tokens` of the vocabulary tell apart texts that have the same ids but not the same words.
         """
-        _at_least_one(batch_size=batch_size, seq_len=seq_len)
+        if batch_size < 1 or seq_len < 1:
+            sizes = f"batch_size={batch_size}, seq_len={seq_len}"
+            raise ValueError(f"Размеры должны быть не меньше 1, а заданы {sizes}.")
         ids = torch.as_tensor(ids)  # a memory-mapped array is not copied
         needed = batch_size * seq_len + 1
         if len(ids) < needed:
@@ -134,17 +125,8 @@ class StreamBatches:
         return own
 
     def fingerprint(self) -> int:
-        """A number that changes with the data or the way it is cut.
-
-        Of a stream longer than 65,536 words only so many are read: the text may be on a disk.
-        """
+        """A number that changes with the data or the way it is cut."""
         number = zlib.crc32(repr((*self.x.shape, self.seq_len, *self.tokens)).encode())
-        for stream in self.y:
+        for stream in self.y:  # a long one only in part: it may be on a disk
             number = zlib.crc32(stream[:65_536].long().numpy(), number)
         return number
-
-
-def _at_least_one(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"Размер {name} должен быть не меньше 1, а не {size}.")

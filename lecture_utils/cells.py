@@ -75,8 +75,8 @@ def lstm(p: LSTMWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[Array,
 def peephole(p: PeepholeWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
     """One step of the LSTM whose gates see the memory (Gers & Schmidhuber 2000).
 
-    Each cell is seen by its own gates alone (w_c· are vectors), and the output gate sees the new
-    memory c_t. Written with h_t = o ⊙ tanh(c_t), as in Graves (2013); the paper has h_t = o ⊙ c_t.
+    Each cell is seen by its own gates alone: w_c· are vectors. h_t is written as in Graves (2013);
+    the paper has h_t = o ⊙ c_t.
     """
     h_prev, c_prev = state
     i = sigmoid(x_t @ p.W_xi.T + h_prev @ p.W_hi.T + p.w_ci * c_prev + p.b_i)
@@ -102,9 +102,8 @@ def coupled(p: CoupledWeights, x_t: Array, state: tuple[Array, Array]) -> tuple[
 def gru(p: GRUWeights, x_t: Array, h_prev: Array) -> Array:
     """One step of the GRU in the variant of torch (and cuDNN).
 
-    Here the reset gate multiplies the product W_hn h_{t−1} + b_hn. In Cho et al. (2014, as
-    published) it multiplies the state, before the product: n = tanh(W_xn x_t + W_hn (r ⊙ h_{t−1})
-    + b_n). These are different functions: weights trained for one do not fit the other.
+    In Cho et al. (2014, as published) the reset gate multiplies the state, before the product:
+    n = tanh(W_xn x_t + W_hn (r ⊙ h_{t−1}) + b_n). Weights of the one do not fit the other.
     """
     r = sigmoid(x_t @ p.W_xr.T + h_prev @ p.W_hr.T + p.b_r)
     z = sigmoid(x_t @ p.W_xz.T + h_prev @ p.W_hz.T + p.b_z)
@@ -195,14 +194,12 @@ def numerical_gradient(loss, w: np.ndarray, step: float = 1e-6) -> np.ndarray:
 
 def init(kind, input_size: int, hidden_size: int, generator: torch.Generator):
     """Weights of a `kind` (RNNWeights, …) to be trained: leaves, from U(−1/√H, 1/√H) as torch's."""
-
-    def draw(name: str) -> Tensor:
-        columns = [input_size] if name == "U" or name.startswith("W_x") else [hidden_size]
-        shape = [hidden_size] + columns * (name[0] in "UW")
-        bound = hidden_size**-0.5
-        return torch.empty(shape).uniform_(-bound, bound, generator=generator).requires_grad_()
-
-    return kind(*map(draw, kind._fields))
+    bound, weights = hidden_size**-0.5, []
+    for name in kind._fields:
+        columns = input_size if name == "U" or name.startswith("W_x") else hidden_size
+        w = torch.empty((hidden_size, columns) if name[0] in "UW" else hidden_size)
+        weights.append(w.uniform_(-bound, bound, generator=generator).requires_grad_())
+    return kind(*weights)
 
 
 def from_torch(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tuple:
@@ -210,11 +207,11 @@ def from_torch(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tup
 
     `run(*from_torch(module), x)` repeats `module(x)`. torch stacks the gates in the order i, f, g
     (our c̃), o and r, z, n, and has two biases where one would do: their sum is taken, except in n.
-    Raises ValueError for other modules, layers without biases, LSTMs with a projection, and for
-    those that want time first: given (batch, time, …) they take one for the other, in silence.
+    Raises ValueError for other modules, no biases, a projection, and time first: such a layer
+    would take (batch, time, …) for (time, batch, …) in silence.
     """
-    suffix = f"_l{layer}" + "_reverse" * reverse
-    names = [name + suffix for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    place = f"l{layer}" + "_reverse" * reverse
+    names = [f"{name}_{place}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     known = isinstance(module, nn.RNN | nn.LSTM | nn.GRU) and module.proj_size == 0
     if not known or not all(hasattr(module, name) for name in names):
         needed = "nn.RNN, nn.LSTM или nn.GRU со смещениями и без проекции"

@@ -50,10 +50,7 @@ class Text(NamedTuple):
 
 
 def read_text(path: str | Path) -> str:
-    r"""Read UTF-8 (BOM or not), UTF-16 with BOM or cp1251; lines end with \n, Unicode in NFC.
-
-    Raises CorpusError if the file is absent, empty, binary, or in another encoding.
-    """
+    r"""Read UTF-8, UTF-16 with BOM or cp1251, as NFC with \n. CorpusError for any other file."""
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
@@ -152,9 +149,7 @@ def load_novel() -> Text:
     if own == "story":
         return story_text()
     if not Path(own).exists():
-        raise CorpusError(
-            f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь к нему или story."
-        )
+        raise CorpusError(f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь или story.")
     return Text(strip_edition(read_text(own)), "file", Path(own).name)
 
 
@@ -162,17 +157,12 @@ def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: fl
     import pooch
 
     folder = Path(os.environ.get("LECTURE_CACHE") or pooch.os_cache("lecture_utils")).expanduser()
-    source = "cache"
-
-    def save(url: str, file: str, _pooch: object) -> None:
-        nonlocal source
-        source = "download"
-        print(f"Скачиваем «Анну Каренину» (3 МБ) в папку «{folder}».")
-        Path(file).write_bytes(_get(url, answer_seconds, total_seconds))
-
+    path = folder / "anna_karenina_raw.txt"
+    download = functools.partial(_download, answer_seconds, total_seconds)
     pooch.get_logger().setLevel("WARNING")  # else it tells of the download in English
     try:
-        path = pooch.retrieve(url, sha256, "anna_karenina_raw.txt", folder, downloader=save)
+        source = "cache" if path.exists() and pooch.file_hash(path) == sha256 else "download"
+        pooch.retrieve(url, sha256, path.name, folder, downloader=download)
     except (ConnectionError, ValueError) as error:  # ValueError is pooch's word for another hash
         reason = error if isinstance(error, ConnectionError) else "пришёл не тот файл (SHA-256)"
         print(
@@ -188,12 +178,13 @@ def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: fl
     return Text(strip_edition(read_text(path)), source, "Анна Каренина")
 
 
-def _get(url: str, answer_seconds: float, total_seconds: float) -> bytes:
+def _download(answer_seconds: float, total_seconds: float, url: str, file: str, _pooch) -> None:
     """Download in a thread: nothing else bounds name resolution and a server that drips bytes."""
     import pooch
     from requests import HTTPError
     from tqdm.auto import tqdm
 
+    print(f"Скачиваем «Анну Каренину» (3 МБ) в папку «{Path(file).parent}».")
     # Uncompressed, so that the bar knows how much is to come.
     plain = pooch.HTTPDownloader(timeout=answer_seconds, headers={"Accept-Encoding": "identity"})
     body, failures, start = io.BytesIO(), [], time.monotonic()
@@ -217,4 +208,4 @@ def _get(url: str, answer_seconds: float, total_seconds: float) -> bytes:
             thread.join(0.1)
     if failures:
         raise ConnectionError(failures[0])
-    return body.getvalue()
+    Path(file).write_bytes(body.getvalue())

@@ -17,10 +17,7 @@ def perplexity(nats: ArrayLike) -> float:
 
 
 def nats_per_char(token_nats: ArrayLike, unk_nats: ArrayLike, num_chars: int) -> float:
-    """Nats of all tokens and of the letters of every ⟨unk⟩ (`spelling_nats`) per character.
-
-    `num_chars` is the length of the scored text. Tokenizations compare only on the same text.
-    """
+    """Nats of all tokens and of every ⟨unk⟩ (`spelling_nats`) per character of the scored text."""
     if num_chars < 1:
         raise ValueError(f"Число символов текста должно быть положительным, а дано {num_chars}.")
     return float((np.sum(token_nats) + np.sum(unk_nats)) / num_chars)
@@ -47,9 +44,10 @@ class KneserNey:
     def fit(self, sequences: Iterable[Sequence[int]]) -> "KneserNey":
         """Count the n-grams of a list of id sequences; returns self."""
         tokens, position = _flatten(sequences, self.vocab_size)
-        context, num_contexts, levels = np.zeros_like(tokens), 1, []
+        context, num_contexts, self._levels = np.zeros_like(tokens), 1, []
         for k in range(1, min(self.order, position.max() + 1) + 1):
-            key = context * self.vocab_size + tokens  # negative where the context is too short
+            # A k-gram is its last symbol and the id of the k−1 before, < 0 if these are too few.
+            key = context * self.vocab_size + tokens
             keys = np.unique(key[key >= 0])
             gram = _find(keys, key)
             events = np.flatnonzero((gram >= 0) & (position > 0))
@@ -65,9 +63,8 @@ class KneserNey:
             discount = n1 / (n1 + 2 * n2) if n1 and n2 else 0.5
             kept = np.maximum(counts - discount, 0) / total[histories]
             backoff = np.where(types > 0, discount * types / total, 1)
-            levels.append((keys, kept, backoff))
+            self._levels.append((keys, kept, backoff))
             context, num_contexts = np.where(position > 0, np.roll(gram, 1), -1), len(keys)
-        self._levels = levels
         return self
 
     def nats(self, sequences: Iterable[Sequence[int]]) -> np.ndarray:
@@ -110,10 +107,7 @@ def _check_ids(sequence, vocab_size):
 
 
 def _find(keys, key):
-    """The id of each k-gram, its place among the ascending `keys`; −1 where it was never seen.
-
-    A key is context · vocab_size + the last symbol, where context is the id of the k−1 before.
-    """
+    """The id of each k-gram, its place among the ascending `keys`; −1 where it was never seen."""
     place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
     return np.where(keys[place] == key, place, -1)
 

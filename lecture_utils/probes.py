@@ -8,21 +8,14 @@ import torch
 from torch.func import jacrev, vmap
 from torch.nn.functional import one_hot
 
-from lecture_utils.cells import (
-    LSTMWeights,
-    RNNWeights,
-    from_torch,
-    lstm_gates,
-    relu,
-    rnn,
-    sigmoid,
-    tanh,
-    unroll,
-)
+from lecture_utils import cells
+from lecture_utils.cells import LSTMWeights, RNNWeights, relu, sigmoid, tanh
 from lecture_utils.files import DATA, read_table
 from lecture_utils.models import LetterModel
 from lecture_utils.vocabulary import Vocabulary
 
+LETTERS = DATA / "letters.pt"
+Forgetting = namedtuple("Forgetting", "f half_life left")
 # f and the greatest value of f′
 FUNCTIONS = {
     "линейная": (lambda a: a, 1),
@@ -38,10 +31,7 @@ def spectral_radius(matrix) -> np.ndarray:
 
 
 def random_rnn(radius: float, seed: int, orthogonal: bool = False) -> RNNWeights:
-    """32 units, 4 weak inputs, b = 0, float64; W has the given spectral radius (0 < radius ≤ 10).
-
-    W is Gaussian, or orthogonal: then all its singular values equal `radius` too.
-    """
+    """W (32, 32), Gaussian or orthogonal, ρ(W) = radius, 0…10 or ValueError; U is weak, b = 0."""
     if not 0 < radius <= 10:
         raise ValueError(f"Спектральный радиус ρ = {radius}: нужно число больше 0, не больше 10.")
     generator = torch.Generator().manual_seed(seed)
@@ -55,15 +45,13 @@ def jacobians(cell, p, x: torch.Tensor) -> np.ndarray:
 
     The state of an LSTM is the pair (h, c) joined into one vector, n = 2·hidden_size.
     """
-
-    def join(state):
-        return torch.cat(state if isinstance(state, tuple) else (state,), 1)[0]
+    join = lambda state: torch.cat(state if isinstance(state, tuple) else (state,), 1)[0]
 
     def step(s_prev, x_t):
         parts = s_prev[None].split(p[0].shape[0], 1)
         return join(cell(p, x_t[None], parts if len(parts) > 1 else parts[0]))
 
-    s = torch.stack([join(state) for state in unroll(cell, p, x[None])]).detach()
+    s = torch.stack([join(state) for state in cells.unroll(cell, p, x[None])]).detach()
     before = torch.cat([torch.zeros_like(s[:1]), s[:-1]])
     return vmap(jacrev(step))(before, x).detach().numpy()
 
@@ -99,7 +87,7 @@ def rnn_panel(f: str, weights: list[RNNWeights], steps: int) -> tuple[np.ndarray
     if f not in FUNCTIONS:
         raise ValueError(f"Функции «{f}» нет: выберите {', '.join(FUNCTIONS)}.")
     function, slope = FUNCTIONS[f]
-    norms, _ = gradient_norms(partial(rnn, f=function), weights, steps)
+    norms, _ = gradient_norms(partial(cells.rnn, f=function), weights, steps)
     bound = slope * max(np.linalg.norm(p.W, 2) for p in weights)
     lines = {r"$\rho^{\,T-t}$": spectral_radius(weights[0].W)}
     return norms, lines | {r"$(\sigma_{\max} \cdot \max f^{\prime})^{T-t}$": bound}
@@ -134,8 +122,7 @@ def cliff_surface(n: int = 45) -> np.ndarray:
 def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.ndarray:
     """w, b, L and ‖∂L/∂(w, b)‖ before each step of gradient descent and at its end: (steps + 1, 4).
 
-    The gradient is shortened to the norm `clip` if it is longer. ValueError unless 0 < rate ≤ 1
-    and clip > 0.
+    The gradient is cut to the norm `clip` if longer. ValueError unless 0 < rate ≤ 1, clip > 0.
     """
     if not 0 < rate <= 1:
         raise ValueError(f"Шаг спуска rate = {rate}: нужно число больше 0, не больше 1.")
@@ -150,9 +137,6 @@ def descend(start, rate: float, clip: float = np.inf, steps: int = 150) -> np.nd
     return np.array(path)
 
 
-# ---- Inside an LSTM ----------------------------------------------------------------------------
-
-
 def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -> dict:
     """i, f, o, c̃, c, h of an LSTM over x (time, input_size), by name, each (time, hidden_size).
 
@@ -163,11 +147,10 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
     if not all(0 <= cell < size for cell in zero):
         raise ValueError(f"zero = {list(zero)}: номера ячеек — от 0 до {size - 1}.")
     h = c = x.new_zeros(1, size)
-    kept = torch.ones(size)
-    kept[list(zero)] = 0
+    kept = torch.tensor([cell not in zero for cell in range(size)])
     rows = []
     for x_t in x.split(1):
-        gates = lstm_gates(p, x_t, h)
+        gates = cells.lstm_gates(p, x_t, h)
         gates = gates._replace(f=torch.ones_like(gates.f)) if hold_f else gates
         c = (gates.f * c + gates.i * gates.c_tilde) * kept
         h = gates.o * tanh(c)
@@ -177,10 +160,7 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
 
 
 def lstm_by_hand(i, f, o, candidate) -> dict[str, np.ndarray]:
-    """One LSTM cell fed with c̃_t = `candidate`, its gates moved by hand: as `watch_lstm`, (time,).
-
-    Each gate is one number in 0…1 or one for each step. Raises ValueError for others.
-    """
+    """`watch_lstm` of one cell fed with c̃ (time,); gates: numbers or (time,), 0…1 or ValueError."""
     seen = {"c̃": np.array(candidate, float)}
     for name, gate in {"i": i, "f": f, "o": o}.items():
         seen[name] = np.broadcast_to(gate, len(candidate))
@@ -193,14 +173,8 @@ def lstm_by_hand(i, f, o, candidate) -> dict[str, np.ndarray]:
     return seen | {"c": c, "h": seen["o"] * np.tanh(c)}
 
 
-Forgetting = namedtuple("Forgetting", "f half_life left")
-
-
 def memory_left(*biases: float) -> dict[float, Forgetting]:
-    """For each bias b_f: f = σ(b_f), its half-life in steps, and f^k for k = 0…60, (61,).
-
-    Raises ValueError for a bias out of −5…4: its half-life would not be seen.
-    """
+    """By b_f, −5…4 or ValueError: f = σ(b_f), its half-life in steps, f^k for k = 0…60, (61,)."""
     found = {}
     for b_f in biases:
         if not -5 <= b_f <= 4:
@@ -212,18 +186,12 @@ def memory_left(*biases: float) -> dict[float, Forgetting]:
 
 @torch.no_grad()
 def watch_letters(model, vocabulary, text: str, **intervention) -> tuple[dict, torch.Tensor]:
-    """What `watch_lstm` sees of a `LetterModel` over a text, and the nats each letter costs.
-
-    The first letter has no price: it is nan. Raises ValueError naming the letters not known.
-    """
+    """What `watch_lstm` sees of a `LetterModel` over a text; the nats of each letter, first nan."""
     ids = torch.tensor(vocabulary.encode(text))
     x = one_hot(ids, len(vocabulary)).float()  # (time, letters)
-    seen = watch_lstm(from_torch(model.rnn)[1], x, **intervention)
+    seen = watch_lstm(cells.from_torch(model.rnn)[1], x, **intervention)
     log_p = model.log_probs(seen["h"][:-1]).gather(1, ids[1:, None])[:, 0]
     return seen, torch.cat([log_p.new_full((1,), torch.nan), -log_p])
-
-
-LETTERS = DATA / "letters.pt"
 
 
 def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +21,7 @@ Rules = Mapping[str, Mapping[tuple[str, ...], Fraction]]
 
 
 def expand(data: Mapping) -> Rules:
-    """Write a grammar like `data/story.toml` (see its head) out: {symbol: {right side: weight}}.
-
-    Raises ValueError for a symbol without rules and for a line with too few or too many forms.
-    """
+    """Write a grammar like `data/story.toml` out: {symbol: {right side: weight}}, or ValueError."""
     rules = defaultdict(Counter)
     for template, lines in data["rules"].items():
         for weight, line in (line.split(maxsplit=1) for line in lines):
@@ -70,8 +68,7 @@ def _without_dead_ends(rules: Rules) -> Rules:
 def _with_capitals(rules: Rules, starts: Sequence[str]) -> Rules:
     """Rules reachable from `starts` where a word that begins a sentence or follows « is capital.
 
-    `symbol^` derives what `symbol` does, capitalised; so sampling and parsing know no capitals,
-    and a name that looks like a capitalised noun is summed with it like any other coincidence.
+    `symbol^` derives what `symbol` does, capitalised; so sampling and parsing know no capitals.
     """
     reached, waiting = {}, [f"{start}^" for start in starts if start in rules]
     capital = lambda part: f"{part}^" if part in rules else part[:1].upper() + part[1:]
@@ -133,24 +130,24 @@ class Grammar:
         return [token for part in self._choose(symbol, dice) for token in self._sample(part, dice)]
 
     def _inside(self, tokens, weigh):
-        memo, tokens = {}, [*tokens, None]
+        tokens = [*tokens, None]
 
+        @cache
         def spans(symbol, start):  # {end: total weight of the derivations of tokens[start:end]}
             if symbol not in self.rules:
                 return {start + 1: 1} if tokens[start] == symbol else {}
-            if (symbol, start) not in memo:
-                found = memo[symbol, start] = defaultdict(int)
-                for prob, right in self._starting(symbol).get(tokens[start], ()):
-                    ends = {start: weigh(prob)}
-                    for part in right:
-                        further = defaultdict(int)
-                        for middle, weight in ends.items():
-                            for end, inner in spans(part, middle).items():
-                                further[end] += weight * inner
-                        ends = further
-                    for end, weight in ends.items():
-                        found[end] += weight
-            return memo[symbol, start]
+            found = defaultdict(int)
+            for prob, right in self._starting(symbol).get(tokens[start], ()):
+                ends = {start: weigh(prob)}
+                for part in right:
+                    further = defaultdict(int)
+                    for middle, weight in ends.items():
+                        for end, inner in spans(part, middle).items():
+                            further[end] += weight * inner
+                    ends = further
+                for end, weight in ends.items():
+                    found[end] += weight
+            return found
 
         return spans(f"{START}^", 0).get(len(tokens) - 1, 0)
 

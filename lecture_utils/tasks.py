@@ -5,7 +5,8 @@ from numbers import Integral
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 TEMPORAL_ORDER_SYMBOLS = "abcdXY"
 TEMPORAL_ORDER_WINDOW = 10
@@ -15,7 +16,7 @@ _IS_VOWEL = torch.tensor([symbol in "аеёиоуыэюя" for symbol in NAME_SY
 
 
 class TaggedBatch(NamedTuple):
-    """Ids in, ids out; where `mask` is False the target counts for nothing. All (batch, time)."""
+    """Ids in, ids out; `mask` tells at which steps an answer is due. All (batch, time)."""
 
     inputs: Tensor
     targets: Tensor
@@ -29,14 +30,13 @@ def _check(minimum: int, why: str, **arguments: int) -> None:
             raise ValueError(f"Аргумент {name} = {value!r} не годится: {needed}.")
 
 
-def temporal_order(batch_size: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Temporal order: which two symbols came, and in what order?
+def temporal_order(batch_size: int, lag: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Which two symbols came, and in what order (Hochreiter & Schmidhuber 1997, experiment 6a)?
 
-    Inputs (batch, 10 + lag) of ids in "abcdXY": two of the first ten symbols are X or Y, all others
-    are random distractors a, b, c, d. Targets (batch,): 0 for X…X, 1 for X…Y, 2 for Y…X, 3 for Y…Y,
-    to be told after the last symbol; so at least `lag` distractors have to be survived. Chance: an
-    accuracy of 1/4, and 1/2 for who remembers one of the two. After experiment 6a of Hochreiter &
-    Schmidhuber (1997), where the two also stand far from each other. Raises ValueError if lag < 0.
+    Inputs (batch, 10 + lag) of ids in "abcdXY": two of the first ten are X or Y (in the paper the
+    two stand far apart), all others random a, b, c, d. Targets (batch,), to be told at the end: 0
+    for X…X, 1 for X…Y, 2 for Y…X, 3 for Y…Y. Chance: an accuracy of 1/4, and 1/2 for who remembers
+    one of the two. Raises ValueError if lag < 0.
     """
     _check(1, "чтобы было чему учиться", batch_size=batch_size)
     _check(0, "ведь это число помех", lag=lag)
@@ -51,11 +51,10 @@ def temporal_order(batch_size: int, lag: int, generator: torch.Generator) -> tup
 def anbn(ns: Sequence[int]) -> tuple[TaggedBatch, Tensor]:
     """Strings ·aⁿbⁿ· to be read symbol by symbol, for each n of `ns` (Gers & Schmidhuber 2001).
 
-    Targets are the next symbols: ·aabb → aabb·; strings shorter than the longest are padded with ·
-    and masked, time = 2·max(ns) + 1. The second result, `certain` (batch, time), is True where the
-    string so far leaves one continuation: after the opening · and from the first b on. There alone
-    a prediction can be called right or wrong; a network that counts makes no error there.
-    Raises ValueError if `ns` is empty or has an n < 1.
+    Targets are the next symbols: ·aabb → aabb·; shorter strings are padded with · and masked, time
+    = 2·max(ns) + 1. The second result, `certain` (batch, time), is True where one continuation is
+    possible, after the opening · and from the first b on: there alone a prediction can be called
+    right or wrong. Raises ValueError if `ns` is empty or has an n < 1.
     """
     _check(1, "чтобы была хотя бы одна строка", **{"len(ns)": len(ns)})
     for n in ns:
@@ -78,28 +77,19 @@ def echo(length: int, lag: int, seed: int) -> Tensor:
     return torch.where(even, ids[lag:], 4 + ids[:length])
 
 
-def context_tagging(
-    batch_size: int, length: int, distance: int, generator: torch.Generator
-) -> TaggedBatch:
+def context_tagging(batch_size: int, length: int, distance: int, generator) -> TaggedBatch:
     """Tag each position by what stands `distance` steps to its left and to its right.
 
     Inputs are independent fair bits, the tag of t is 2·x[t − distance] + x[t + distance], one of 4;
-    the first and last `distance` positions have no tag (mask). Chance: 1/4 without looking; exactly
-    1/2 for any network that reads one way only, whichever way; both contexts together give 1.
-    Raises ValueError if length < 2·distance + 1.
+    the first and last `distance` positions have no tag (mask). Chance: 1/4 without looking, 1/2 for
+    a network that reads one way only. Raises ValueError if length < 2·distance + 1.
     """
     _check(1, "чтобы было чему учиться", batch_size=batch_size, distance=distance)
     _check(2 * distance + 1, "чтобы хоть у одного места были оба соседа", length=length)
     inputs = torch.randint(2, (batch_size, length), generator=generator)
-    inner = slice(distance, length - distance)
-    targets, mask = torch.zeros_like(inputs), torch.zeros_like(inputs, dtype=torch.bool)
-    targets[:, inner] = 2 * inputs[:, : -2 * distance] + inputs[:, 2 * distance :]
-    mask[:, inner] = True
+    tags = 2 * inputs[:, : -2 * distance] + inputs[:, 2 * distance :]
+    targets, mask = (pad(x, [distance, distance]) for x in (tags, tags >= 0))
     return TaggedBatch(inputs, targets, mask)
-
-
-# -------------------------------------------------------------------------------------------------
-# The five kinds of sequence task, on first names; `mask` tells at which steps an answer is due
 
 
 def _spell(strings: Sequence[str]) -> Tensor:

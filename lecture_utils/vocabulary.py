@@ -8,9 +8,7 @@ PAD, END, FEMALE, MALE, UNK = "⟨pad⟩", "⟨end⟩", "⟨f⟩", "⟨m⟩", "�
 NAME_SPECIALS = (PAD, END, FEMALE, MALE)
 
 _WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
-_GLUED_LEFT = frozenset(",.!?;:…)]}»%")
-_GLUED_RIGHT = frozenset("([{«„")
-_GLUED_BOTH = frozenset("'’")
+_GLUED_LEFT, _GLUED_RIGHT = set(",.!?;:…)]}»%'’"), set("([{«„'’")
 
 
 def split_words(text: str) -> list[str]:
@@ -22,14 +20,12 @@ def join_words(tokens: Iterable[str]) -> str:
     """Put spaces and quotes back: `split_words(join_words(t)) == t` for t made by `split_words`."""
     text, open_quotes, glue = "", set(), True
     for token in tokens:
-        closes = token in '"“' and (token if token == '"' else "„") in open_quotes
-        if not (glue or closes or token in _GLUED_LEFT or token in _GLUED_BOTH):
-            text += " "
-        text += token
-        opens = token in _GLUED_RIGHT or (token in '"“' and not closes)
-        glue = opens or token in _GLUED_BOTH
+        opening = '"' if token == '"' else "„"
+        closes = token in '"“' and opening in open_quotes
+        text += token if glue or closes or token in _GLUED_LEFT else f" {token}"
+        glue = token in _GLUED_RIGHT or (token in '"“' and not closes)
         if closes:
-            open_quotes.discard(token if token == '"' else "„")
+            open_quotes.remove(opening)
         elif token in '"„':
             open_quotes.add(token)
     return text
@@ -43,9 +39,8 @@ def word_parts(word: str) -> list[str]:
     plain = word.lower()
     if not plain[-1].isalpha():
         return []
-    longer = len(plain) > 4
     ends = [f"-{plain[-n:]}" for n in range(1, 5) if len(plain) >= n + 2]
-    begins = [f"{plain[:n]}-" for n in range(3, 7) if longer and len(plain) >= n + 1]
+    begins = [f"{plain[:n]}-" for n in range(3, 7) if len(plain) > max(n, 4)]
     return [plain, *(["⟨capital⟩"] if word != plain else []), *ends, *begins]
 
 
@@ -62,17 +57,11 @@ class Vocabulary:
             raise ValueError("В словаре есть повторы: каждый символ должен встречаться один раз.")
 
     @classmethod
-    def build(
-        cls,
-        tokens: Iterable[str],
-        specials: Sequence[str] = (UNK,),
-        min_count: int = 1,
-        always: Iterable[str] = (),
-    ) -> "Vocabulary":
+    def build(cls, tokens: Iterable[str], specials=(UNK,), min_count=1, always=()) -> "Vocabulary":
         """Number the tokens of the training part seen at least `min_count` times.
 
-        `always` names tokens that belong in even if training never shows them: all forms of a
-        grammar, so that no ⟨unk⟩ lets a loss fall below the entropy.
+        Those of `always` belong in even if never seen: with all forms of a grammar no ⟨unk⟩ lets
+        a loss fall below the entropy.
         """
         counts = Counter(tokens)
         kept = {token for token, n in counts.items() if n >= min_count} | set(always)
@@ -91,10 +80,7 @@ class Vocabulary:
         return self.index.get(token, self.index.get(plain))
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Numbers of the tokens; unknown ones become ⟨unk⟩ where the vocabulary has it.
-
-        Raises ValueError naming all unknown tokens where it has not.
-        """
+        """Numbers of the tokens; unknown ones become ⟨unk⟩ or, if there is none, a ValueError."""
         tokens = list(tokens)
         found = {token: self.find(token) for token in tokens}
         unknown = [token for token, number in found.items() if number is None]
@@ -110,10 +96,7 @@ class Vocabulary:
         return [self.tokens[number] for number in ids]
 
     def parts(self) -> list[list[int]]:
-        """Numbers, from 1, of the parts of every token that at least two tokens have; 0 fills up.
-
-        Rows of equal length; specials have no parts.
-        """
+        """For each token the numbers, from 1, of its parts that others have too; 0 fills up."""
         rows = [[] if token[0] == "⟨" else word_parts(token) for token in self.tokens]
         counts = Counter(part for row in rows for part in row)
         shared = sorted(part for part, n in counts.items() if n > 1)
@@ -123,10 +106,7 @@ class Vocabulary:
         return [row + [0] * (longest - len(row)) for row in known]
 
     def encode_name(self, name: str, gender: str) -> list[int]:
-        """Numbers of a whole name: the gender as the start symbol, the letters, the end symbol.
-
-        Raises ValueError without a gender ("f" or "m").
-        """
+        """Numbers of a whole name: gender ("f" or "m", else ValueError), letters, end symbol."""
         if gender not in ("f", "m"):
             raise ValueError(f"У имени «{name}» не указан пол: впишите f или m в столбец gender.")
         return self.encode([{"f": FEMALE, "m": MALE}[gender], *name, END])
