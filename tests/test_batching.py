@@ -123,3 +123,16 @@ def test_a_window_of_an_array_on_disk_is_read_when_asked_for(tmp_path):
     assert stream.y.data_ptr() == torch.from_numpy(mapped).data_ptr() + 4  # nothing is copied
     assert torch.equal(stream.batch(0, 1).y, same.batch(0, 1).y)
     assert stream.fingerprint() == same.fingerprint()
+
+
+def test_names_are_learned_by_one_process_and_several_are_told_so():
+    batches = NameBatches([[1, 2, 0]], 1)
+    assert batches.share(0, 1) is batches
+    with pytest.raises(ValueError, match=r"Процессов 2.*без torchrun"):
+        batches.share(1, 2)
+
+
+def test_the_same_ids_of_other_words_are_other_data():
+    one, other = (StreamBatches([1, 2, 3], 1, 2, tokens) for tokens in (["а", "б"], ["а", "в"]))
+    assert one.fingerprint() != other.fingerprint()
+    assert one.fingerprint() == StreamBatches([1, 2, 3], 1, 2, ["а", "б"]).fingerprint()

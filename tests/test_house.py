@@ -1,6 +1,7 @@
 """The house: arrows between modules go one way, names are not shared, sizes serve reading."""
 
 import ast
+import re
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -93,6 +94,19 @@ def test_a_public_name_of_core_and_figures_means_one_thing():
             homes[name].add(module)
     shared = {name: where for name, where in homes.items() if len(where) > 1 and name != "main"}
     assert shared == {}  # main is the entrance of a command line
+
+
+# The map
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if m.count(".")))
+def test_the_maps_of_the_readme_and_of_the_package_name_every_module(module):
+    readme = (PACKAGE.parent / "README.md").read_text("utf-8").split("## How it hangs together")[1]
+    name = module.split(".")[-1]
+    assert f"`{name}`" in readme.split("\n## ")[0]
+    assert module.count(".") > 1 or re.search(
+        rf"\b{name}\b", ast.get_docstring(tree("lecture_utils"))
+    )
 
 
 # Sizes
