@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -368,7 +369,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     path = tmp_path / "run.pt"
     save_atomically({"n": 1}, path)
-    with pytest.raises(Exception, match=r"pickle"):
+    with pytest.raises((AttributeError, pickle.PicklingError)):  # which, depends on Python
         save_atomically({"n": lambda: None}, path)
     assert torch.load(path, weights_only=True)["n"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
