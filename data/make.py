@@ -4,6 +4,7 @@ So do truncation, gates (and letters.pt) and lecture_curve (with LECTURE_NOVEL s
 """
 
 import argparse
+import csv
 import sys
 from itertools import product
 
@@ -16,7 +17,7 @@ from lecture_utils import cells
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError, load_novel, story_text
 from lecture_utils.distributed import use_threads
-from lecture_utils.files import DATA, save_atomically, write_table
+from lecture_utils.files import DATA, save_atomically, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.probes import LETTERS
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, echo, temporal_order
@@ -220,7 +221,10 @@ def main(arguments: list[str] | None = None) -> int:
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 2
-    write_table(rows, DATA / f"{name}.csv")
+    with written_whole(DATA / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return 0
 
 

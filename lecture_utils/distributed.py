@@ -47,17 +47,6 @@ def place() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
 
 
-@contextmanager
-def one_at_first():
-    """Let one process of each machine go first: what it has written the others then read."""
-    is_first = int(os.environ.get("LOCAL_RANK", 0)) == 0
-    if place()[1] > 1 and not is_first:
-        dist.barrier()
-    yield
-    if place()[1] > 1 and is_first:
-        dist.barrier()
-
-
 def replicate(model: nn.Module) -> Callable:
     """`model.nats`; of several processes, so that `backward` averages the gradients of all.
 

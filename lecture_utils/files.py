@@ -41,14 +41,6 @@ def check_writable(path: str | Path) -> None:
         )
 
 
-def write_table(rows: list[dict], path: str | Path) -> None:
-    """Rows as CSV under the names of their values, written whole."""
-    with written_whole(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def read_table(name: str) -> list[dict[str, str]]:
     """The rows of data/`name`.csv, as text."""
     with open(DATA / f"{name}.csv", encoding="utf-8", newline="") as file:

@@ -97,14 +97,7 @@ class WordModel(LanguageModel):
     through their group, from features that are halved from group to group.
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_size: int = 64,
-        hidden_size: int = 64,
-        dropout: float = 0.0,
-        cutoffs: Sequence[int] = (),
-    ):
+    def __init__(self, vocab_size: int, embedding_size=64, hidden_size=64, dropout=0.0, cutoffs=()):
         """Raises ValueError if there are so many groups that the last ones have no features."""
         super().__init__()
         if hidden_size >> len(cutoffs) < 1:

@@ -1,7 +1,6 @@
 """The recipe for one long text: its parts, its model, weights ready for use, the command line."""
 
 import argparse
-import json
 import math
 import os
 import pickle
@@ -9,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError, load_novel, story_text
-from lecture_utils.distributed import one_at_first, pick_device, place, together, use_threads
-from lecture_utils.files import DATA, check_writable, save_atomically, written_whole
+from lecture_utils.distributed import pick_device, place, together, use_threads
+from lecture_utils.files import DATA, check_writable, save_atomically
 from lecture_utils.models import TiedWordModel
 from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
@@ -53,40 +53,32 @@ def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
 
 
 def find_corpus(name: str, folder: str | Path) -> Corpus:
-    """The corpus called `novel` or `story`, or that of a file, its ids in `folder`/name.ids.
-
-    Raises CorpusError.
-    """
+    """The corpus called `novel` or `story`, or that of a file, its ids in `folder`; CorpusError."""
     if name in ("novel", "story"):
         return divide((load_novel() if name == "novel" else story_text()).text)
     if not Path(name).is_file():
         raise CorpusError(f"Корпуса «{name}» нет: назовите файл с текстом, novel или story.")
-    with one_at_first():
-        return divide_file(name, Path(folder) / f"{Path(name).name}.ids")
+    return divide_file(name, folder)
 
 
 def divide_file(path: str | Path, folder: str | Path) -> Corpus:
-    """As `divide`, for a UTF-8 file of any size: its ids lie in `folder` and are mapped from there.
+    """As `divide`, for a UTF-8 file of any size: its ids lie in a nameless file in `folder`.
 
-    They are built once, in two passes: one over the text numbers the words as they come, one over
-    the numbers puts them in order of frequency. Memory holds a piece of the text and the list of
-    its types. Raises CorpusError for a file that cannot be read or has no words.
+    Two passes: one over the text numbers the words as they come, one over the numbers puts them in
+    order of frequency. Memory holds the longest line and the list of types. Raises CorpusError for
+    a file that cannot be read or has no words.
     """
-    path, folder = Path(path), Path(folder)
-    ids_file, words_file = folder / "ids.bin", folder / "words.json"
+    number: dict[str, int] = {}
     try:
-        source = [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        try:
-            known = json.loads(words_file.read_text("utf-8"))
-            tokens = known["tokens"] if known["source"] == source and ids_file.exists() else None
-        except (FileNotFoundError, LookupError, TypeError, ValueError):  # none, or not ours
-            tokens = None
-        if tokens is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            with written_whole(ids_file, "w+b") as file:
-                tokens = _write_ids(path, file)
-            with written_whole(words_file, "w", encoding="utf-8") as file:
-                json.dump({"source": source, "tokens": tokens}, file, ensure_ascii=False)
+        with open(path, encoding="utf-8-sig") as text, TemporaryFile(dir=folder) as file:
+            for line in text:
+                words = split_words(unicodedata.normalize("NFC", line))
+                ids = [number.setdefault(word, len(number)) for word in words]
+                file.write(np.array(ids, dtype=np.int32).tobytes())
+            if file.tell() < 4 * 10:
+                raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
+            file.flush()
+            ids = np.memmap(file, dtype=np.int32, mode="r+")  # outlives the name and the closing
     except UnicodeDecodeError as error:
         raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
     except OSError as error:
@@ -94,47 +86,24 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
             f"Файл «{path}» нельзя прочесть или рядом с результатом нельзя записать его номера: "
             f"{error.strerror}."
         ) from error
-    ids = torch.from_numpy(np.memmap(ids_file, dtype=np.int32, mode="c"))
-    return _cut(Vocabulary(tokens), ids)
+    vocabulary = _by_frequency(ids, list(number))
+    return _cut(vocabulary, torch.from_numpy(ids))
 
 
-def _write_ids(path: Path, file) -> list[str]:
-    """Write the ids into `file`; return the tokens of the vocabulary."""
-    number: dict[str, int] = {}
-    for piece in _pieces(path):
-        words = split_words(unicodedata.normalize("NFC", piece))
-        ids = [number.setdefault(word, len(number)) for word in words]
-        np.array(ids, dtype=np.int32).tofile(file)
-    file.flush()
-    if file.tell() < 4 * 10:
-        raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
-    ids = np.memmap(file, dtype=np.int32, mode="r+")
+def _by_frequency(ids: np.ndarray, words: list[str]) -> Vocabulary:
+    """The vocabulary of a text whose ids number its words as they came; its ids are changed."""
     parts = _chunks(ids[: len(ids) * 8 // 10])
-    counts = sum(np.bincount(part, minlength=len(number)) for part in parts)
-    words = list(number)
+    counts = sum(np.bincount(part, minlength=len(words)) for part in parts)
     kept = sorted(np.flatnonzero(counts >= 2).tolist(), key=lambda k: (-counts[k], words[k]))
-    new = np.zeros(len(number), dtype=np.int32)  # ⟨unk⟩ unless kept
+    new = np.zeros(len(words), dtype=np.int32)  # ⟨unk⟩ unless kept
     new[kept] = np.arange(1, len(kept) + 1)
     for part in _chunks(ids):
         part[:] = new[part]
-    ids.flush()
-    return [UNK, *(words[k] for k in kept)]
+    return Vocabulary([UNK, *(words[k] for k in kept)])
 
 
 def _chunks(ids: np.ndarray, size: int = 1_000_000) -> Iterator[np.ndarray]:
     return (ids[start : start + size] for start in range(0, len(ids), size))
-
-
-def _pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
-    """The text in pieces that end where a blank is, so that no word is torn."""
-    with open(path, encoding="utf-8-sig") as file:
-        rest = ""
-        while piece := file.read(size):
-            piece = rest + piece
-            end = max(piece.rfind(" "), piece.rfind("\n")) + 1
-            rest = piece[end:]
-            yield piece[:end]
-        yield rest
 
 
 # What learns most in ten epochs and in a few minutes; found by the study in data/README.md.
@@ -268,8 +237,8 @@ def _check_files(options: argparse.Namespace) -> None:
         )
 
 
-def _train_as_asked(options: argparse.Namespace) -> str:
-    """Train as the options say and keep the weights; return a report, empty if interrupted."""
+def _train_as_asked(options: argparse.Namespace) -> None:
+    """Train, keep the weights and report. Raises InterruptedError if asked to end before."""
     corpus = find_corpus(options.corpus, Path(options.output).parent)
     found, needed = sum(map(len, corpus[1:])), (options.batch_size * SEQ_LEN + 1) * 10 // 8 + 1
     if found < needed:
@@ -277,7 +246,7 @@ def _train_as_asked(options: argparse.Namespace) -> str:
             f"В тексте {found} слов и знаков, а при --batch-size {options.batch_size} нужно "
             f"не меньше {needed}: возьмите текст подлиннее или уменьшите --batch-size."
         )
-    plan = recipe(options.steps, 60 * options.minutes, options.every)
+    plan, is_first = recipe(options.steps, 60 * options.minutes, options.every), place()[0] == 0
     streams = min(8, 1 + len(corpus.valid) // 1000)
     model, history = train_novel(
         corpus,
@@ -285,37 +254,32 @@ def _train_as_asked(options: argparse.Namespace) -> str:
         batch_size=options.batch_size,
         seed=options.seed,
         valid=StreamBatches(corpus.valid, streams, min(100, (len(corpus.valid) - 1) // streams)),
-        callbacks=[progress_bar(plan)] if place()[0] == 0 else [],
+        callbacks=[progress_bar(plan)] if is_first else [],
         checkpoint=options.checkpoint,
     )
     if history.stopped == "interrupted":
-        return ""
-    if place()[0] == 0:
+        raise InterruptedError("Обучение прервано, веса не записаны.")
+    if is_first:
         save_pretrained(options.output, model, corpus.vocabulary)
-    score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
-    return (
-        f"Веса записаны в {options.output}. За {history.seconds:.0f} с прочитано слов и знаков: "
-        f"{history.symbols}; перплексия на проверке {score}."
-    )
+        score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
+        print(
+            f"Веса записаны в {options.output}. За {history.seconds:.0f} с прочитано слов и "
+            f"знаков: {history.symbols}; перплексия на проверке {score}."
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 2 for bad input, 1 if interrupted."""
-    first, speaks = (int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK"))
     try:
         options = parse(arguments)
         use_threads(options.threads)
         with together():
-            report = _train_as_asked(options)
-    except (ValueError, FloatingPointError) as error:  # CorpusError is a ValueError
-        if speaks:
+            _train_as_asked(options)
+    except (ValueError, FloatingPointError, InterruptedError) as error:  # CorpusError: a ValueError
+        if int(os.environ.get("LOCAL_RANK", 0)) == 0:
             print(error, file=sys.stderr)
-        return 2
-    if report and first:
-        print(report)
-    if not report and speaks:
-        print("Обучение прервано, веса не записаны.", file=sys.stderr)
-    return 0 if report else 1
+        return 1 if isinstance(error, InterruptedError) else 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,25 +7,10 @@ import torch
 from torch import Tensor
 
 from lecture_utils.models import LanguageModel
-from lecture_utils.vocabulary import (
-    END,
-    FEMALE,
-    MALE,
-    NAME_SPECIALS,
-    UNK,
-    Vocabulary,
-    join_words,
-    split_words,
-)
+from lecture_utils.vocabulary import END, NAME_SPECIALS, UNK, Vocabulary, join_words, split_words
 
 
-def choice_probs(
-    log_probs: Tensor,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    uniform: bool = False,
-) -> Tensor:
+def choice_probs(log_probs, temperature=1.0, top_k=None, top_p=None, uniform=False) -> Tensor:
     """Turn ln p (…, vocab) of a model into the probabilities to draw from, same shape.
 
     `temperature` divides ln p before the softmax; 0 is the greedy choice. `top_k` keeps the k most
@@ -46,14 +31,11 @@ def choice_probs(
     probs = torch.softmax(below_best / max(temperature, 1e-30), dim=-1)  # (…, vocab)
     if top_k is None and top_p is None and not uniform:
         return probs
-    order = log_probs.argsort(dim=-1, descending=True, stable=True)
+    order = log_probs.topk(min(top_k or math.inf, log_probs.shape[-1])).indices  # the best first
     ranked = probs.gather(-1, order)
-    keep = torch.ones_like(ranked, dtype=torch.bool)
-    if top_k is not None:
-        keep[..., top_k:] = False
+    keep = ranked > 0  # a forbidden symbol stays forbidden
     if top_p is not None:
         keep &= ranked.cumsum(-1) - ranked < top_p  # what stands before it does not yet reach p
-    keep &= ranked > 0  # a forbidden symbol stays forbidden
     ranked = keep.float() if uniform else ranked * keep
     probs = torch.zeros_like(probs).scatter(-1, order, ranked)
     return probs / probs.sum(-1, keepdim=True)
@@ -64,9 +46,7 @@ def entropy(probs: Tensor) -> Tensor:
     return torch.special.entr(probs).sum(-1)
 
 
-def draw(
-    model: LanguageModel, h: Tensor, generator: torch.Generator, forbidden=(), **rule
-) -> Tensor:
+def draw(model, h: Tensor, generator: torch.Generator, forbidden=(), **rule) -> Tensor:
     """One symbol (batch,) for each row of features h (batch, hidden); `rule` as in `choice_probs`.
 
     `forbidden` symbols are never drawn.
@@ -136,41 +116,27 @@ def generate(model: LanguageModel, prompt: Tensor, length: int, *, end=None, **o
 
 
 def sample_names(
-    model: LanguageModel,
-    vocabulary: Vocabulary,
-    count: int,
-    *,
-    gender: str = "f",
-    prefix: str = "",
-    seed: int = 0,
-    max_length: int = 20,
-    **rule,
+    model: LanguageModel, vocabulary, count: int, *, gender="f", prefix="", max_length=20, **options
 ) -> list[str]:
     """Invent `count` names of a gender ("f", "m") that begin with `prefix`.
 
-    A name ends at the end symbol or after `max_length` letters drawn. `rule` goes to
-    `choice_probs`. Raises ValueError naming a letter that the network does not know.
+    A name ends at the end symbol or after `max_length` letters drawn. `options`: seed and the rule
+    of `choice_probs`. Raises ValueError naming a letter that the network does not know.
     """
     if gender not in ("f", "m"):
         raise ValueError(f"Пол задаётся буквой «f» или «m», а не «{gender}».")
     if count < 1 or max_length < 1:
         raise ValueError("count и max_length должны быть не меньше 1.")
-    start = vocabulary.encode([FEMALE if gender == "f" else MALE, *prefix.lower()])
+    start = vocabulary.encode_name(prefix.lower(), gender)[:-1]
     forbidden = [vocabulary.index[special] for special in NAME_SPECIALS if special != END]
-    options = {"forbidden": forbidden, "seed": seed, "end": vocabulary.index[END], **rule}
+    options |= {"forbidden": forbidden, "end": vocabulary.index[END]}
     ids = generate(model, torch.tensor([start] * count), max_length, **options)
     letters = ("".join(vocabulary.decode(row)) for row in ids.tolist())
     return [prefix.lower() + name.split(END)[0] for name in letters]
 
 
 def continue_text(
-    model: LanguageModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    num_words: int,
-    *,
-    count: int = 1,
-    **options,
+    model: LanguageModel, vocabulary: Vocabulary, prompt: str, num_words: int, *, count=1, **options
 ) -> list[str]:
     """Write `count` continuations of `prompt` of `num_words` words and marks each.
 

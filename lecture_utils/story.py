@@ -105,16 +105,12 @@ class Grammar:
 
     def log_prob(self, tokens: Sequence[str]) -> float:
         """Exact log-probability of a sentence, nats; -inf where it is not grammatical."""
-        prob = self._inside(tokens, lambda prob: prob)
+        prob = self._inside(tokens)
         return math.log(prob) if prob else -math.inf
-
-    def count_parses(self, tokens: Sequence[str]) -> int:
-        """Count the derivations of a sentence, whose probabilities `log_prob` sums."""
-        return self._inside(tokens, lambda prob: 1)
 
     def is_grammatical(self, tokens: Sequence[str]) -> bool:
         """Whether the grammar can tell this sentence."""
-        return self.count_parses(tokens) > 0
+        return self._inside(tokens) > 0
 
     def forms(self) -> list[str]:
         """Every token that can ever be told, sorted."""
@@ -129,16 +125,16 @@ class Grammar:
             return [symbol]
         return [token for part in self._choose(symbol, dice) for token in self._sample(part, dice)]
 
-    def _inside(self, tokens, weigh):
+    def _inside(self, tokens):
         tokens = [*tokens, None]
 
         @cache
-        def spans(symbol, start):  # {end: total weight of the derivations of tokens[start:end]}
+        def spans(symbol, start):  # {end: probability that the symbol derives tokens[start:end]}
             if symbol not in self.rules:
                 return {start + 1: 1} if tokens[start] == symbol else {}
             found = defaultdict(int)
             for prob, right in self._starting(symbol).get(tokens[start], ()):
-                ends = {start: weigh(prob)}
+                ends = {start: prob}
                 for part in right:
                     further = defaultdict(int)
                     for middle, weight in ends.items():

@@ -101,41 +101,27 @@ def file(tmp_path):
 
 
 def test_a_file_gives_the_same_ids_as_the_text_in_memory(file, corpus, monkeypatch):
-    pieces = novel._pieces
-    monkeypatch.setattr(novel, "_pieces", lambda path: pieces(path, size=1000))
-    mapped = novel.divide_file(file, file.parent / "ids")
+    chunks = novel._chunks
+    monkeypatch.setattr(novel, "_chunks", lambda ids: chunks(ids, size=1000))
+    mapped = novel.divide_file(file, file.parent)
     assert mapped.vocabulary.tokens == corpus.vocabulary.tokens
     for part in ("train", "valid", "test"):
         assert getattr(mapped, part).tolist() == getattr(corpus, part).tolist()
 
 
-def test_ids_are_built_once_and_anew_when_the_file_has_changed(file):
-    folder = file.parent / "ids"
-    novel.divide_file(file, folder)
-    made = (folder / "ids.bin").stat().st_mtime_ns
-    novel.divide_file(file, folder)
-    assert (folder / "ids.bin").stat().st_mtime_ns == made
-    file.write_text(TEXT + " Совсем другое." * 9, encoding="utf-8")
-    assert len(novel.divide_file(file, folder).test) > len(novel.divide(TEXT).test)
-    assert sorted(p.name for p in folder.iterdir()) == ["ids.bin", "words.json"]
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b"\xff\xfe", b'{"source": 1}'])
-def test_a_damaged_or_foreign_list_of_words_is_built_anew(file, content):
-    folder = file.parent / "ids"
-    tokens = novel.divide_file(file, folder).vocabulary.tokens
-    (folder / "words.json").write_bytes(content)
-    assert novel.divide_file(file, folder).vocabulary.tokens == tokens
+def test_the_ids_leave_no_file_behind(file):
+    corpus = novel.divide_file(file, file.parent)
+    assert len(corpus.train) and [path.name for path in file.parent.iterdir()] == ["text.txt"]
 
 
 def test_letters_written_as_two_signs_are_the_same_letters(file):
     file.write_text(unicodedata.normalize("NFD", TEXT + " Чужой йод, чужой йод."), encoding="utf-8")
-    words = novel.divide_file(file, file.parent / "ids").vocabulary.tokens
+    words = novel.divide_file(file, file.parent).vocabulary.tokens
     assert words == novel.divide(TEXT + " Чужой йод, чужой йод.").vocabulary.tokens
 
 
 def test_training_reads_the_ids_from_the_disk(file):
-    mapped = novel.divide_file(file, file.parent / "ids")
+    mapped = novel.divide_file(file, file.parent)
     in_memory = novel.divide(TEXT)
     losses = [
         novel.train_novel(c, novel.recipe(2), batch_size=4)[1].loss for c in (mapped, in_memory)
@@ -150,8 +136,8 @@ def test_a_file_that_is_no_text_is_named_and_leaves_nothing(tmp_path, content, s
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
     with pytest.raises(CorpusError, match=rf"bad\.txt.*{said}"):
-        novel.divide_file(path, tmp_path / "ids")
-    assert not list((tmp_path / "ids").iterdir())
+        novel.divide_file(path, tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # Weights ready for use
