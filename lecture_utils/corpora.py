@@ -1,5 +1,6 @@
 """Where texts come from: names, the novel (own file, cache, download, offline story), own files."""
 
+import csv
 import functools
 import io
 import os
@@ -27,6 +28,14 @@ STORY_NAMES = """
     тамара татьяна юлия александр алексей андрей антон артём борис василий виктор григорий дмитрий
     евгений егор иван игорь илья кирилл максим михаил никита николай олег павел пётр семён сергей
     степан тимофей фёдор юрий яков""".split()
+
+# How the columns of a list of names are called, and what stands in the second.
+HEADERS = dict.fromkeys(("name", "names", "first name", "имя", "имена"), "name")
+HEADERS |= dict.fromkeys(("gender", "sex", "пол"), "gender")
+GENDERS = {"": ""} | dict.fromkeys(
+    "f female w woman girl ж жен женский женщина девочка".split(), "f"
+)
+GENDERS |= dict.fromkeys("m male man boy м муж мужской мужчина мальчик".split(), "m")
 
 
 class CorpusError(ValueError):
@@ -88,31 +97,57 @@ def _looks_russian(text: str) -> bool:
 def read_names(path: str | Path = DATA / "names.csv") -> list[Name]:
     """Read first names, lower-cased, each once, in the order of the file.
 
-    One name a line, or columns under a header: name/имя and, if known, gender/пол (f, m, ж, м)
-    and lecture (1 or 0), separated by comma, semicolon or tab. Encodings as for `read_text`.
-    Raises CorpusError for a missing column, or a name that is not Russian letters and hyphens.
+    One name a line, or a table as spreadsheets save it: columns under a header of HEADERS, others
+    are passed over; comma, semicolon or tab; quoted cells; encodings as for `read_text`. Stress
+    marks and invisible signs are taken off. Raises CorpusError that tells all faults of the file.
     """
-    lines = read_text(path).lower().split("\n")
-    table = [re.split(r'[ "]*[,;\t][ "]*', line.strip(' "')) for line in lines]
-    rows = [(number, cells) for number, cells in enumerate(table, start=1) if any(cells)]
-    columns, first = ["name"], rows[0][1] if rows else []
-    if len(first) > 1 or first in (["name"], ["имя"]):
-        columns = [{"имя": "name", "пол": "gender"}.get(cell, cell) for cell in rows.pop(0)[1]]
+    columns, rows = _table(read_text(path))
     if "name" not in columns:
         raise CorpusError(f"В файле «{path}» нет столбца name: подпишите столбцы первой строкой.")
-    names = {}
-    for number, cells in rows:
-        where = f"Файл «{path}», строка {number}"
-        row = {"name": "", "gender": "", "lecture": "", **dict(zip(columns, cells, strict=False))}
-        name, gender = row["name"], {"ж": "f", "м": "m"}.get(row["gender"], row["gender"])
-        if len(cells) != len(columns) or gender not in ("", "f", "m"):
-            raise CorpusError(f"{where}: нужны столбцы {', '.join(columns)}, а пол — f или m.")
-        if not re.fullmatch("[а-яё]+(-[а-яё]+)*", name):
-            raise CorpusError(f"{where}: исправьте имя «{name}», можно лишь русские буквы и дефис.")
-        names.setdefault((name, gender), Name(name, gender, row["lecture"] == "1"))
+    names, faults = {}, []
+    for number, row in rows:
+        cells = {"gender": "", "lecture": "", **dict(zip(columns, row, strict=False))}
+        name, gender = cells.get("name", ""), GENDERS.get(cells["gender"].rstrip("."))
+        if len(row) != len(columns):
+            faults.append(f"строка {number}: столбцов {len(row)}, а не {len(columns)}")
+        elif not re.fullmatch("[а-яё]+(-[а-яё]+)*", name):
+            signs = ", ".join(f"«{x}» U+{ord(x):04X}" for x in re.findall("[^а-яё-]", name))
+            why = f": {signs}" if signs else ""
+            faults.append(f"строка {number}: имя «{name}» (можно лишь русские буквы и дефис{why})")
+        elif gender is None:
+            faults.append(f"строка {number}: пол «{cells['gender']}» (нужен f или m, ж или м)")
+        names.setdefault((name, gender), Name(name, gender or "", cells["lecture"] == "1"))
+    if faults:
+        more = f"; и ещё строк: {len(faults) - 20}" if len(faults) > 20 else ""
+        raise CorpusError(f"Исправьте файл «{path}»: {'; '.join(faults[:20])}{more}.")
     if not names:
         raise CorpusError(f"В файле «{path}» нет ни одного имени: впишите по имени в строке.")
     return list(names.values())
+
+
+def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns and the numbered rows of a list in any of the forms of `read_names`."""
+    lines = text.split("\n")
+    told = re.fullmatch("sep=(.)", lines[0], re.IGNORECASE)  # the first line of some Excel files
+    lines[0] = "" if told else lines[0]
+    head = next((line for line in lines if _plain(line).strip(' ";,')), "").strip()
+    table = csv.reader(
+        (line + "\n" for line in lines),
+        delimiter=told[1] if told else max(";\t,", key=head.count),
+        skipinitialspace=True,
+    )
+    rows = [(table.line_num, [_plain(cell) for cell in row]) for row in table]
+    rows = [(number, row) for number, row in rows if "".join(row).strip(",;")]
+    first = rows[0][1] if rows else []
+    if len(first) > 1 or HEADERS.keys() & first:
+        return [HEADERS.get(cell, cell) for cell in first], rows[1:]
+    return ["name"], rows
+
+
+def _plain(cell: str) -> str:
+    """A cell in lower case without stress marks, invisible signs and needless blanks."""
+    seen = "".join(sign for sign in cell if unicodedata.category(sign) not in ("Mn", "Cf"))
+    return re.sub(r"\s*[-\u2010\u2011]\s*", "-", " ".join(seen.lower().split()))
 
 
 def strip_edition(raw: str) -> str:

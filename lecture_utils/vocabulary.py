@@ -1,18 +1,41 @@
 """Tokens and their numbers: the word tokenizer, its inverse, the vocabulary."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 PAD, END, FEMALE, MALE, UNK = "⟨pad⟩", "⟨end⟩", "⟨f⟩", "⟨m⟩", "⟨unk⟩"
 NAME_SPECIALS = (PAD, END, FEMALE, MALE)
 
-_WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
-_GLUED_LEFT, _GLUED_RIGHT = set(",.!?;:…)]}»%'’"), set("([{«„'’")
+# Signs that belong to the letter before them: accents, soft hyphens, variants, joiners.
+_SIGNS = "".join(
+    chr(code)
+    for code in (*range(0x80, 0x20000), *range(0xE0000, 0xE0200))
+    if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me", "Cf")
+)
+_LETTERS = rf"(?:\w++|(?![\s.,])[{_SIGNS}])++"
+_RUNS = "|".join(rf"{re.escape(mark)}{{2,}}" for mark in "-–—*=~/|<>")
+_WORD = re.compile(
+    rf"""[A-Za-z][\w+.-]*://[^\s«»„“”"'’<>]*[^\s«»„“”"'’<>,.!?;:…)\]}}›%]  # an address
+    | (?: (?<!\w)-(?=\d) | (?<!\w)[#@$€£₽](?=\w) )? {_LETTERS}
+      (?: [-/&@+=\\]{_LETTERS}  # кто-то, и/или
+        | [.,:–](?<=\d.)(?=\d){_LETTERS}  # 3,14 and 1941–1945
+        | \.(?<=[A-Za-z]\.)(?=[A-Za-z]){_LETTERS} )*  # wikipedia.org
+      (?: \+\+ | [€£₽$°] )?
+    | {_RUNS}
+    | \S(?: [{_SIGNS}\U0001f3fb-\U0001f3ff] | (?<=\u200d)[\u2190-\U0001faff] )*  # a mark""",
+    re.VERBOSE,
+)
+_GLUED_LEFT, _GLUED_RIGHT = set(",.!?;:…)]}»%'’”›"), set("([{«„'’‘‚‹")
 
 
 def split_words(text: str) -> list[str]:
-    """Cut a text into words (a hyphen inside belongs to the word) and single punctuation marks."""
+    """Cut a text into words and punctuation marks; nothing but blanks is left out.
+
+    A word keeps what is written inside it without blanks: hyphens, accents, the marks of numbers,
+    addresses. A mark stands alone.
+    """
     return _WORD.findall(text)
 
 
@@ -22,6 +45,7 @@ def join_words(tokens: Iterable[str]) -> str:
     for token in tokens:
         opening = '"' if token == '"' else "„"
         closes = token in '"“' and opening in open_quotes
+        glue = (glue and token[0] not in _SIGNS) or not text
         text += token if glue or closes or token in _GLUED_LEFT else f" {token}"
         glue = token in _GLUED_RIGHT or (token in '"“' and not closes)
         if closes:

@@ -229,6 +229,60 @@ def test_columns_may_stand_in_any_order_quoted_and_with_others(file):
     assert read_names(path) == [Name("ольга", "f", False), Name("женя", "", False)]
 
 
+ANNA = [Name("анна", "f", False)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "имя;пол;доля\nАнна;Ж;0,5\n",
+        'имя,пол,доля\nАнна,Ж,"0,5"\n',
+        'имя;о себе;пол\n"Анна";"две;\nстроки и ""кавычки""";ж\n',
+        "ID;Name;Sex\n1;Анна;Ж\n",
+        "№\tИмя\tПол\n1\tАнна\tЖенский\n",
+        "sep=;\r\nимя;пол\r\nАнна;Ж",
+        "SEP=,\nимя,пол\nАнна,Ж",
+        "\ufeffName, Gender\nAнна, Female\n".replace("A", "А"),
+        " имя ; пол \n Анна ; жен. \n;\n;;\n".replace(";;\n", ""),
+        "Имя;Пол\nАнна;девочка\n",
+        "First name;Gender\nАнна;woman",
+    ],
+)
+def test_tables_are_read_as_programs_save_them(file, content):
+    assert read_names(file(content)) == ANNA
+
+
+@pytest.mark.parametrize("header", ["Имена", "имя", "ИМЯ", "Name", "names", "\ufeffИмя\u00a0"])
+def test_a_header_is_no_name(file, header):
+    assert [name.name for name in read_names(file(f"{header}\nАнна\n"))] == ["анна"]
+
+
+@pytest.mark.parametrize("gender", ["Мужской", "Male", "муж.", "М", "m.", "мальчик", "MAN"])
+def test_genders_are_read_as_people_write_them(file, gender):
+    assert read_names(file(f"имя;пол\nИван;{gender}")) == [Name("иван", "m", False)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Анна\u00a0",
+        "Анна\u200b",
+        "\u0410\u0301нна",
+        "\u200eАнна",
+        "Ан\u00adна",
+        "\u2009Анна\t",
+        "анна\ufeff",
+    ],
+)
+def test_blanks_stress_and_invisible_signs_are_taken_off(file, written):
+    assert [name.name for name in read_names(file(f"имя\n{written}"))] == ["анна"]
+
+
+def test_any_hyphen_joins_a_double_name(file):
+    names = read_names(file("Анна\u2011Мария\nАнна - Мария\nАлексе\u0438\u0306"))
+    assert [name.name for name in names] == ["анна-мария", "алексей"]
+
+
 def test_repeats_are_dropped_but_a_name_may_have_two_genders(file):
     path = file("имя,пол\nженя,ж\nЖеня,м\nженя ,ж")
     assert read_names(path) == [Name("женя", "f", False), Name("женя", "m", False)]
@@ -237,18 +291,26 @@ def test_repeats_are_dropped_but_a_name_may_have_two_genders(file):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("анна\nанна2", "строка 2: исправьте имя «анна2»"),
-        ("анна\n\nмария\nanna", "строка 4: исправьте имя «anna»"),
-        ("aнна", "строка 1: исправьте имя «aнна»"),  # the first letter is Latin
-        ("анна мария", "строка 1: исправьте имя «анна мария»"),
-        ("имя,пол\n,ж", "строка 2: исправьте имя «»"),
-        ("анна-", "строка 1: исправьте имя «анна-»"),
+        ("анна\nанна2", "строка 2: имя «анна2» (можно лишь русские буквы и дефис: «2» U+0032)"),
+        ("анна\n\nмария\nanna", "строка 4: имя «anna»"),
+        ("aнна", "строка 1: имя «aнна» (можно лишь русские буквы и дефис: «a» U+0061)"),
+        ("ольгa", "«a» U+0061"),
+        ("анна\u0456", "«\u0456» U+0456"),
+        ("анна мария", "строка 1: имя «анна мария» (можно лишь русские буквы и дефис: « » U+0020)"),
+        ("имя,пол\n,ж", "строка 2: имя «»"),
+        ("анна-", "строка 1: имя «анна-»"),
+        ("cергей\nанна\nмарія\nпётр!", "строка 1: имя «cергей»"),
+        ("cергей\nанна\nмарія\nпётр!", "строка 3: имя «марія»"),
+        ("cергей\nанна\nмарія\nпётр!", "строка 4: имя «пётр!»"),
+        ("имя;пол\nанна;ж\nиван;неизв.\nпётр;?", "строка 3: пол «неизв.»"),
+        ("имя;пол\nанна;ж\nиван;неизв.\nпётр;?", "строка 4: пол «?»"),
+        ("\n".join(f"a{k}" for k in range(50)), "и ещё строк: 30"),
         ("анна;ж\nиван;м", "нет столбца name"),
         ("пол,lecture\nж,1", "нет столбца name"),
-        ("имя,пол\nанна,ж\nиван", "строка 3: нужны столбцы name, gender"),
-        ("пол,имя\nж", "строка 2: нужны столбцы gender, name"),
-        ("имя,пол\nанна,ж,1", "строка 2: нужны столбцы name, gender"),
-        ("имя,пол\nанна,да", "строка 2: нужны столбцы name, gender, а пол — f или m"),
+        ("имя,пол\nанна,ж\nиван", "строка 3: столбцов 1, а не 2"),
+        ("пол,имя\nж", "строка 2: столбцов 1, а не 2"),
+        ("имя,пол\nанна,ж,1", "строка 2: столбцов 3, а не 2"),
+        ("имя,пол\nанна,да", "строка 2: пол «да» (нужен f или m, ж или м)"),
         ("имя,пол\n", "нет ни одного имени"),
         (",;,\n;", "нет ни одного имени"),
     ],

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecture_utils.vocabulary import (
@@ -17,7 +17,10 @@ from lecture_utils.vocabulary import (
     split_words,
 )
 
-texts = st.text(st.sampled_from("абвё АБВ—–-.,!?…:;«»„“\"()'’\n 12xY№"), max_size=60)
+usual = st.sampled_from(
+    "абвё АБВ—–-.,!?…:;«»„“”‘\"()'’\n 12xY№/@#*<>%+=:\u0301\u200d\u00ad\ufe0f👍"
+)
+texts = st.text(usual | st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 def test_words_and_punctuation_stand_apart_but_a_hyphen_stays_inside():
@@ -33,12 +36,35 @@ def test_words_and_punctuation_stand_apart_but_a_hyphen_stays_inside():
         'Он сказал: "Нет!" – и ушёл (навсегда).',
         "Это „лапки“; это и есть «ёлочки», а это l’amour.",
         "– Да! – И всё.",
+        "“Да”, — сказал он. ‘Нет’, – сказала она.",
+        "слово -- слово, *** и ---",
+        "Число π ≈ 3,14, а 2:1 – счёт; в 12:30 было -5°, 100% и 1/2, всего 1 000 ₽.",
+        "В 1941–1945 гг., 01.02.2020, версия 1.2.3",
+        "Адрес https://ru.wikipedia.org/wiki/RNN?a=1&b=2#x, почта a.b@mail.ru, файл text.txt.",
+        "и/или, C++, #тег, @друг, $5, AT&T",
+        "Пу\u0301шкин и А\u0306ня, зна\u00adчит, не\u200bраз",
+        "Смайлик 👍🏽, семья 👨\u200d👩\u200d👧, сердце ❤\ufe0f!",
+        "об’єкт, п'ять, d’Orsay",
     ],
 )
 def test_join_restores_spaces_and_quotes(text):
     assert join_words(split_words(text)) == text
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["Пу\u0301шкин", "Алексе\u0438\u0306", "зна\u00adчит", "не\u200bраз", "не\u2060раз", "ё\ufe0f"],
+)
+def test_accents_and_invisible_signs_belong_to_their_word(word):
+    assert split_words(f"– {word}, да") == ["–", word, ",", "да"]
+
+
+@given(texts)
+def test_cutting_loses_nothing_but_blanks(text):
+    assert "".join(split_words(text)) == "".join(text.split())
+
+
+@settings(max_examples=300)
 @given(texts)
 def test_join_loses_no_token(text):
     tokens = split_words(text)
