@@ -17,7 +17,7 @@ from lecture_utils import cells
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError, load_novel, story_text
 from lecture_utils.distributed import use_threads
-from lecture_utils.files import DATA, save_atomically, written_whole
+from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.probes import LETTERS
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, echo, temporal_order
@@ -211,6 +211,7 @@ def truncation():
 
 def main(arguments: list[str] | None = None) -> int:
     """Make one table and write it whole; returns the exit status: 2 for bad input."""
+    speak_on_any_console()
     tables = {make.__name__: make for make in (lags, truncation, gates, lecture_curve)}
     parser = argparse.ArgumentParser(prog="python data/make.py", description=__doc__)
     parser.add_argument("table", choices=tables)

@@ -78,7 +78,8 @@ def restore(content: dict, run: dict, model, optimizer):
             "постройте ту же сеть или удалите файл и начните заново."
         )
     known = content["run"]
-    if other := [name for name in {**run, **known} if run.get(name) != known.get(name)]:
+    same = {**run, **known}.keys() - {"steps", "seconds"}  # a run may be prolonged
+    if other := [name for name in sorted(same) if run.get(name) != known.get(name)]:
         raise ValueError(
             f"Контрольная точка сделана с другими настройками ({', '.join(other)}): "
             "верните их или удалите файл и начните заново."

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError, load_novel, story_text
 from lecture_utils.distributed import pick_device, place, together, use_threads
-from lecture_utils.files import DATA, check_writable, save_atomically
+from lecture_utils.files import DATA, check_writable, save_atomically, speak_on_any_console
 from lecture_utils.models import TiedWordModel
 from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
@@ -222,13 +222,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def _check_files(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, options.checkpoint)):
         check_writable(path)
-    if options.resume and not options.checkpoint:
-        raise ValueError("--resume продолжает обучение из файла: назовите его в --checkpoint.")
-    if options.checkpoint and not options.resume and Path(options.checkpoint).exists():
+    if options.resume and not Path(options.checkpoint or "").is_file():
+        found = f": файла {options.checkpoint} нет" if options.checkpoint else ""
         raise ValueError(
-            f"Контрольная точка {options.checkpoint} уже есть: добавьте --resume, чтобы продолжить "
-            "с неё, или назовите в --checkpoint другой файл."
+            f"--resume продолжает обучение из файла{found}; назовите его в --checkpoint или "
+            "начните новое без --resume."
         )
+    for option, path in (("--checkpoint", options.checkpoint), ("--output", options.output)):
+        if path and Path(path).exists() and not options.resume:
+            raise ValueError(
+                f"Файл {path} уже есть: чтобы продолжить прежнее обучение, добавьте --resume, "
+                f"а чтобы начать новое, назовите в {option} другой файл."
+            )
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if options.batch_size % processes:
         raise ValueError(
@@ -260,16 +265,31 @@ def _train_as_asked(options: argparse.Namespace) -> None:
     if history.stopped == "interrupted":
         raise InterruptedError("Обучение прервано, веса не записаны.")
     if is_first:
-        save_pretrained(options.output, model, corpus.vocabulary)
+        path = _save_somewhere(options.output, model, corpus.vocabulary)
         score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
         print(
-            f"Веса записаны в {options.output}. За {history.seconds:.0f} с прочитано слов и "
+            f"Веса записаны в {path}. За {history.seconds:.0f} с прочитано слов и "
             f"знаков: {history.symbols}; перплексия на проверке {score}."
         )
 
 
+def _save_somewhere(path: str, model: TiedWordModel, vocabulary: Vocabulary) -> str:
+    """Save at `path` or, if that fails after all the work, in the folder for temporary files."""
+    for file in (path, str(Path(gettempdir()) / Path(path).name)):
+        try:
+            save_pretrained(file, model, vocabulary)
+            return file
+        except OSError as error:
+            print(f"В файл {file} веса записать не удалось: {error.strerror}.", file=sys.stderr)
+    raise ValueError(
+        "Освободите место на диске и повторите команду; с --checkpoint и --resume учиться заново "
+        "не придётся."
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 2 for bad input, 1 if interrupted."""
+    speak_on_any_console()
     try:
         options = parse(arguments)
         use_threads(options.threads)

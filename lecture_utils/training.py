@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -95,7 +96,8 @@ def train(
     Streams carry the state from window to window and start from zeros in each epoch. After each
     step the `callbacks` hear (history, model), and once more when a run ends early: one that
     answers True ends it, as ■ does, and what has been learned stays. A run whose `checkpoint` file
-    exists goes on from it, bit for bit on the CPU with as many threads. Afterwards, whatever
+    exists goes on from it, bit for bit on the CPU with as many threads; more steps or seconds in
+    the plan prolong it. Afterwards, whatever
     happens, the model is in evaluation and the step sizes are what they were. Under torchrun each
     process takes its share of the streams. Raises ValueError before any step is made;
     FloatingPointError, before the weights are touched, if a loss or a gradient is not finite.
@@ -149,13 +151,27 @@ class _Run:
             content = load_checkpoint(checkpoint)
             history, self.state, self.best = restore(content, self.settings, model, optimizer)
             self.history = History(**history)
-            if self.history.stopped == "interrupted":
-                self.history.stopped = ""
+            self._go_on(content["run"])
         elif self.world_size > 1:  # the same weights, but not the same dropout
             torch.manual_seed(torch.initial_seed() + self.rank)
         self.forward = replicate(model)
         self.begun = time.perf_counter() - self.history.seconds
         self.interrupted = False
+
+    def _go_on(self, known: dict) -> None:
+        """Take up a run that was interrupted, or that has now been given more steps or time."""
+        history, plan = self.history, self.plan
+        is_over = len(history.loss) >= plan.steps or history.seconds >= plan.seconds
+        if history.stopped == "interrupted" or (history.stopped == "finished" and not is_over):
+            history.stopped = ""
+        if self.rank > 0 or history.stopped:
+            return
+        print(f"Обучение продолжается после шага {len(history.loss)}.")
+        if plan.decay and (plan.steps, plan.seconds) != (known["steps"], known["seconds"]):
+            print(
+                "Конец обучения сдвинут, а скорость обучения (lr) убывает к концу: теперь она "
+                "другая, чем была бы при таком плане с самого начала."
+            )
 
     def measure(self, loss: float, norm: float, symbols: int) -> None:
         """Note a step about to be made, and set its size."""
@@ -191,7 +207,14 @@ class _Run:
             tell()
         if self.checkpoint and (is_due or history.stopped):
             rest = self.model, self.optimizer, state, self.best
-            save_checkpoint(self.checkpoint, self.settings, asdict(history), *rest)
+            try:
+                save_checkpoint(self.checkpoint, self.settings, asdict(history), *rest)
+            except OSError as error:  # hours of training are worth more than one checkpoint
+                print(
+                    f"Контрольную точку {self.checkpoint} записать не удалось "
+                    f"({error.strerror}), прежняя цела; обучение идёт дальше.",
+                    file=sys.stderr,
+                )
 
     def _validate(self) -> None:
         history, patience = self.history, self.plan.patience

@@ -14,6 +14,7 @@ from torch import nn
 from lecture_utils import corpora, novel
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import CorpusError
+from lecture_utils.files import save_atomically
 from lecture_utils.models import TiedWordModel
 from lecture_utils.sampling import continue_text
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words, word_parts
@@ -195,13 +196,12 @@ def refused(file, capsys):
     """Run, and assert: one sentence that says it, status 2, nothing overwritten."""
 
     def run(said, *arguments):
-        output = file.parent / "w.pt"
-        output.write_bytes(b"old")
-        before = {path: path.read_bytes() for path in file.parent.rglob("*") if path.is_file()}
-        assert words("--output", output, *arguments) == 2
+        files = lambda: {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()}
+        before = files()
+        assert words("--output", file.parent / "refused.pt", *arguments) == 2
         error = capsys.readouterr().err.strip().splitlines()
         assert said in error[-1] and sum("шаг" not in line for line in error) == 1
-        assert all(path.read_bytes() == content for path, content in before.items())
+        assert files() == before
 
     return run
 
@@ -243,9 +243,85 @@ def test_a_run_is_gone_on_with_only_where_that_is_asked(refused, file, capsys):
     run, weights = file.parent / "run.pt", file.parent / "w.pt"
     asked = ("--corpus", file, "--checkpoint", run)
     assert words(*asked, "--output", weights) == 0
-    refused("уже есть: добавьте --resume", *asked)
+    refused("уже есть: чтобы продолжить прежнее обучение, добавьте --resume", *asked)
     assert words(*asked, "--resume", "--output", weights) == 0
     refused("назовите его в --checkpoint", "--corpus", file, "--resume")
+    absent = file.parent / "absent.pt"
+    refused(f"файла {absent} нет", "--corpus", file, "--resume", "--checkpoint", absent)
+
+
+def test_weights_are_not_overwritten_without_a_word(refused, file, capsys):
+    weights = file.parent / "w.pt"
+    weights.write_bytes(b"old")
+    refused("w.pt уже есть", "--corpus", file, "--output", weights)
+
+
+def test_a_run_can_be_prolonged_and_says_what_that_means(file, capsys):
+    run, weights = file.parent / "run.pt", file.parent / "w.pt"
+    asked = ("--corpus", file, "--checkpoint", run, "--output", weights)
+    assert words(*asked) == 0
+    two = int(re.search(r"знаков: (\d+)", capsys.readouterr().out)[1])
+    assert words(*asked, "--steps", "4", "--resume") == 0
+    said = capsys.readouterr().out
+    assert "продолжается после шага 2" in said and "lr) убывает к концу" in said
+    assert int(re.search(r"знаков: (\d+)", said)[1]) == 2 * two
+    assert words(*asked, "--steps", "3", "--resume") == 0  # it is over: nothing is lost
+    assert f"знаков: {2 * two}" in capsys.readouterr().out
+
+
+def test_a_full_disk_at_the_end_is_told_in_sentences(full_disk, tmp_path, capsys):
+    text = tmp_path / "short.txt"
+    text.write_text(" ".join(split_words(TEXT)[:1500]), encoding="utf-8")
+    weights, run = tmp_path / "w.pt", tmp_path / "run.pt"
+    full_disk(20_000)
+    assert words("--corpus", text, "--output", weights, "--checkpoint", run) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "шаг/с" not in line]
+    assert "run.pt записать не удалось" in said[0] and "w.pt веса записать не удалось" in said[1]
+    assert "Освободите место на диске" in said[-1] and len(said) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["short.txt"]
+
+
+def test_weights_that_do_not_fit_go_to_another_folder(file, capsys, monkeypatch, tmp_path_factory):
+    elsewhere, save = tmp_path_factory.mktemp("elsewhere"), novel.save_atomically
+    monkeypatch.setattr(novel, "gettempdir", lambda: str(elsewhere))
+
+    def full(content, path):
+        if Path(path).parent != elsewhere:
+            raise OSError(28, "No space left on device")
+        save(content, path)
+
+    monkeypatch.setattr(novel, "save_atomically", full)
+    assert words("--corpus", file, "--output", file.parent / "w.pt") == 0
+    said = capsys.readouterr()
+    assert "записать не удалось: No space" in said.err and f"записаны в {elsewhere}" in said.out
+    novel.load_pretrained(elsewhere / "w.pt")
+
+
+def test_a_file_that_an_antivirus_holds_is_renamed_later(tmp_path, monkeypatch):
+    rename, held = os.replace, iter([True, True])
+
+    def replace(*paths):
+        if next(held, False):
+            raise PermissionError(13, "Access is denied")
+        rename(*paths)
+
+    monkeypatch.setattr(os, "replace", replace)
+    save_atomically({"a": 1}, tmp_path / "w.pt")
+    assert torch.load(tmp_path / "w.pt", weights_only=True) == {"a": 1}
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp866", "cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [(["--help"], "--corpus"), (["--corpus", "⟨нет⟩"], "story."), (["--steps", "0"], "--steps 0")],
+)
+def test_a_console_without_the_sign_loses_the_sign_only(encoding, arguments, kept, tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "lecture_utils.novel", *arguments]
+    run = subprocess.run(command, env=environment, capture_output=True, cwd=tmp_path, timeout=120)
+    assert run.returncode == (0 if arguments == ["--help"] else 2)
+    said = (run.stdout + run.stderr).decode(encoding)
+    assert "Traceback" not in said and kept in said
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused(refused, file):
