@@ -102,6 +102,12 @@ class StreamBatches:
         self.y = ids[1 : batch_size * length + 1].view(batch_size, length)
         self.seq_len, self.tokens = seq_len, tokens
 
+    @classmethod
+    def to_score(cls, ids: Sequence[int], batch_size: int, seq_len: int) -> "StreamBatches":
+        """All of a text, for `evaluate`: fewer streams and shorter windows where it is short."""
+        streams = max(1, min(batch_size, len(ids) // (2 * seq_len)))
+        return cls(ids, streams, max(1, min(seq_len, (len(ids) - 1) // streams)))
+
     def __len__(self) -> int:
         """Windows in an epoch."""
         return -(-self.x.shape[1] // self.seq_len)

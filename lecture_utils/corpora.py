@@ -2,12 +2,14 @@
 
 import csv
 import functools
+import hashlib
 import io
 import os
 import re
 import threading
 import time
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -20,6 +22,25 @@ NOVEL_URL = f"https://raw.githubusercontent.com/d0rj/RusLit/{NOVEL_COMMIT}/"
 NOVEL_URL += quote("prose/Tolstoy/Анна Каренина.txt")
 NOVEL_SHA256 = "d2e7edc4ff420826de3c73307722deaf2b5905879a0a1cd95c5f87e3ae483a22"
 NOVEL_BYTES = 3_189_203
+NOVEL_LETTERS = (
+    "35aaf7254a6ac4faf6163eaac6892dcb4ea3577ff655db847a5834a9337ebd89"  # blanks left out
+)
+SHORTEST = 1000  # words and marks that the labs need
+# How files begin that are not plain text.
+FORMATS = {
+    b"%PDF": "PDF",
+    b"PK\x03\x04": "DOCX, EPUB или архив",
+    b"\xd0\xcf\x11\xe0": "DOC",
+    rb"{\rtf": "RTF",
+    b"<?xml": "FB2 или другой XML",
+    b"<fictionbook": "FB2",
+    b"<!doctype": "HTML",
+    b"<html": "HTML",
+    b"<head": "HTML",
+    b"<body": "HTML",
+    b"mime-version:": "MHTML",
+    b"\\documentclass": "LaTeX",
+}
 STORY_TOKENS, STORY_SEED = 200_000, 0
 # Thirty women and thirty men everybody knows; no name that is also a common noun («вера», «лев»).
 STORY_NAMES = """
@@ -51,11 +72,15 @@ class Name(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A corpus, its source ("file", "cache", "download" or "story") and a title to show."""
+    """A corpus, its source ("file", "cache", "download" or "story") and a title to show.
+
+    `is_known`: it is the novel or the tale, for which the labs assert what they tell.
+    """
 
     text: str
     source: str
     title: str
+    is_known: bool
 
 
 def read_text(path: str | Path) -> str:
@@ -65,6 +90,14 @@ def read_text(path: str | Path) -> str:
     except OSError as error:
         why = "не найден" if isinstance(error, FileNotFoundError) else "не читается"
         raise CorpusError(f"Файл «{path}» {why}: укажите путь к текстовому файлу.") from error
+    begins = raw[:500].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if kind := next(
+        (name for sign, name in FORMATS.items() if begins.startswith(sign.lower())), ""
+    ):
+        raise CorpusError(
+            f"Файл «{path}» — это {kind}, а нужен простой текст: откройте его в своей программе и "
+            "сохраните как текст (TXT) в UTF-8."
+        )
     bad_line = 0
     try:
         text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
@@ -77,18 +110,18 @@ def read_text(path: str | Path) -> str:
         raise CorpusError(f"Файл «{path}» двоичный: сохраните его как простой текст в UTF-8.")
     if bad_line and not _looks_russian(text):
         raise CorpusError(
-            f"Кодировка файла «{path}» не подходит (это не Windows-1251, а UTF-8 сбивается "
-            f"в строке {bad_line}): откройте его в редакторе и сохраните в UTF-8."
+            f"Кодировка файла «{path}» не распознана (UTF-8 сбивается в строке {bad_line}, а на "
+            "русский текст в Windows-1251 не похоже): откройте его в редакторе и сохраните в UTF-8."
         )
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _looks_russian(text: str) -> bool:
-    """Tell Russian cp1251 from another encoding misread as cp1251: UTF-8, cp866, KOI8-R."""
-    letters = len(re.findall("[а-яё]", text, re.IGNORECASE))
+    """Tell Russian, Ukrainian or Belarusian cp1251 from another encoding misread as cp1251."""
+    letters = len(re.findall("[а-яёіїєґў]", text, re.IGNORECASE))
     # Of Russian letters 43 % are vowels; after KOI8-R misread as cp1251, 25 %.
-    vowels = len(re.findall("[аеёиоуыэюя]", text, re.IGNORECASE))
-    foreign = len(re.findall("[^\0-\x7fа-яёА-ЯЁ«»„“”‘’–—…№§°©®™•·±€\xa0\xad]", text))
+    vowels = len(re.findall("[аеёиоуыэюяіїє]", text, re.IGNORECASE))
+    foreign = len(re.findall("[^\0-\x7fа-яёА-ЯЁіїєґўІЇЄҐЎ«»„“”‘’–—…№§°©®™•·±€\xa0\xad]", text))
     amid_word = len(re.findall("[а-яё][А-ЯЁ]|[A-Za-z][а-яёА-ЯЁ]|[а-яёА-ЯЁ][A-Za-z]", text))
     has_vowels = letters < 40 or vowels > letters / 3
     return has_vowels and foreign <= letters / 50 and amid_word <= 1 + letters / 50
@@ -169,23 +202,52 @@ def storyteller() -> Storyteller:
 def story_text() -> Text:
     """Return the offline default: at least STORY_TOKENS tokens, one sentence a line."""
     sentences = storyteller().tell(STORY_TOKENS, STORY_SEED)
-    return Text("".join(f"{sentence.text}\n" for sentence in sentences), "story", "Сказка")
+    return Text("".join(f"{sentence.text}\n" for sentence in sentences), "story", "Сказка", True)
+
+
+def cut(text: str) -> tuple[str, str, str]:
+    """The first eight tenths of a text, the ninth and the last.
+
+    Cut where a line ends, or at a blank if none ends within 2 % of the text before.
+    """
+    places = []
+    for end in (len(text) * 8 // 10, len(text) * 9 // 10):
+        near = end - len(text) // 50
+        places.append(text.rfind("\n", near, end) + 1 or text.rfind(" ", near, end) + 1 or end)
+    a, b = places
+    return text[:a], text[a:b], text[b:]
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raises CorpusError if these words and marks of a text are too few to learn from."""
+    if len(words) < SHORTEST:
+        raise CorpusError(
+            f"В тексте {len(words)} слов и знаков, а для работы нужно не меньше {SHORTEST}: "
+            "возьмите текст подлиннее."
+        )
+    if len(set(words)) == len(words):
+        raise CorpusError("В тексте ни одно слово не повторяется: учиться по нему нечему.")
 
 
 def load_novel() -> Text:
-    """Return the text of the words lab, without title page, afterword and footnote marks.
+    """Return the text of the words lab: one's own as it is, the novel without what editors added.
 
     LECTURE_NOVEL (a file, or "story") → cache (LECTURE_CACHE names another folder) → download →
     offline default, announced with the reason. Raises CorpusError: unusable file or cache.
     """
-    own = os.path.expanduser(os.environ.get("LECTURE_NOVEL", ""))
+    own = os.path.expanduser(os.environ.get("LECTURE_NOVEL", "").strip(" \t\"'«»"))
     if not own:
         return _fetch_novel(NOVEL_URL, NOVEL_SHA256, answer_seconds=6, total_seconds=180)
     if own == "story":
         return story_text()
     if not Path(own).exists():
         raise CorpusError(f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь или story.")
-    return Text(strip_edition(read_text(own)), "file", Path(own).name)
+    text = read_text(own)
+    for novel in (text, strip_edition(text)):
+        letters = "".join(novel.split()).encode()
+        if hashlib.sha256(letters).hexdigest() == NOVEL_LETTERS:
+            return Text(novel, "file", "Анна Каренина", True)
+    return Text(text, "file", Path(own).name, False)
 
 
 def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: float) -> Text:
@@ -210,7 +272,7 @@ def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: fl
             f"В папку «{folder}» нельзя записать роман: назовите другую в переменной "
             "LECTURE_CACHE или задайте свой файл (либо слово story) в LECTURE_NOVEL."
         ) from error
-    return Text(strip_edition(read_text(path)), source, "Анна Каренина")
+    return Text(strip_edition(read_text(path)), source, "Анна Каренина", True)
 
 
 def _download(answer_seconds: float, total_seconds: float, url: str, file: str, _pooch) -> None:

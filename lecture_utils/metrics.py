@@ -126,7 +126,7 @@ def spelling_nats(words: Sequence[str], training_words: Sequence[str]) -> np.nda
 
     if not words:
         return np.zeros(0)
-    speller = KneserNey(3, 3 + len(index)).fit(map(encode, training_words))
+    speller = KneserNey(3, 3 + len(index)).fit(map(encode, training_words or [""]))
     ids, any_code = map(encode, words), np.log(sys.maxunicode + 1)
     return np.array([speller.nats([x]).sum() + x.count(escape) * any_code for x in ids])
 

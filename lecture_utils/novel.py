@@ -156,7 +156,7 @@ def train_novel(
 
 def held_out(model: TiedWordModel, ids: Tensor) -> float:
     """The perplexity of a whole text, in order, with the state carried."""
-    return math.exp(evaluate(model, StreamBatches(ids, 1, min(500, len(ids) - 1))))
+    return math.exp(evaluate(model, StreamBatches.to_score(ids, 1, 500)))
 
 
 def save_pretrained(path: str | Path, model: TiedWordModel, vocabulary: Vocabulary) -> None:
@@ -252,13 +252,12 @@ def _train_as_asked(options: argparse.Namespace) -> None:
             f"не меньше {needed}: возьмите текст подлиннее или уменьшите --batch-size."
         )
     plan, is_first = recipe(options.steps, 60 * options.minutes, options.every), place()[0] == 0
-    streams = min(8, 1 + len(corpus.valid) // 1000)
     model, history = train_novel(
         corpus,
         plan,
         batch_size=options.batch_size,
         seed=options.seed,
-        valid=StreamBatches(corpus.valid, streams, min(100, (len(corpus.valid) - 1) // streams)),
+        valid=StreamBatches.to_score(corpus.valid, 8, 100),
         callbacks=[progress_bar(plan)] if is_first else [],
         checkpoint=options.checkpoint,
     )

@@ -1,6 +1,7 @@
 """Choosing the next symbol: greedy, temperature, top-k, nucleus; names and text step by step."""
 
 import math
+import unicodedata
 from collections.abc import Iterator
 
 import torch
@@ -125,14 +126,15 @@ def sample_names(
     """
     if gender not in ("f", "m"):
         raise ValueError(f"Пол задаётся буквой «f» или «m», а не «{gender}».")
+    prefix = unicodedata.normalize("NFC", prefix).lower()
     if count < 1 or max_length < 1:
         raise ValueError("count и max_length должны быть не меньше 1.")
-    start = vocabulary.encode_name(prefix.lower(), gender)[:-1]
+    start = vocabulary.encode_name(prefix, gender)[:-1]
     forbidden = [vocabulary.index[special] for special in NAME_SPECIALS if special != END]
     options |= {"forbidden": forbidden, "end": vocabulary.index[END]}
     ids = generate(model, torch.tensor([start] * count), max_length, **options)
     letters = ("".join(vocabulary.decode(row)) for row in ids.tolist())
-    return [prefix.lower() + name.split(END)[0] for name in letters]
+    return [prefix + name.split(END)[0] for name in letters]
 
 
 def continue_text(
@@ -169,7 +171,7 @@ def stream_text(
 
 def _read(vocabulary: Vocabulary, prompt: str, num_words: int) -> tuple[list[str], list[int]]:
     """The words to go on from, and the ids never to be written."""
-    words = split_words(prompt)
+    words = split_words(unicodedata.normalize("NFC", prompt))
     if not words or num_words < 1:
         raise ValueError("Дайте хотя бы одно слово начала, а num_words — не меньше 1.")
     unknown = [word for word in words if vocabulary.find(word) is None]

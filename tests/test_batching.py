@@ -136,3 +136,12 @@ def test_the_same_ids_of_other_words_are_other_data():
     one, other = (StreamBatches([1, 2, 3], 1, 2, tokens) for tokens in (["а", "б"], ["а", "в"]))
     assert one.fingerprint() != other.fingerprint()
     assert one.fingerprint() == StreamBatches([1, 2, 3], 1, 2, ["а", "б"]).fingerprint()
+
+
+@given(st.integers(2, 3000), st.integers(1, 20), st.integers(1, 600))
+def test_any_text_can_be_scored(length, batch_size, seq_len):
+    batches = StreamBatches.to_score(range(length), batch_size, seq_len)
+    scored = sum(batches.batch(0, k).y.numel() for k in range(len(batches)))
+    assert scored > length - 1 - batch_size and batches.seq_len <= seq_len
+    if length >= 2 * batch_size * seq_len:
+        assert batches.x.shape[0] == batch_size and batches.seq_len == seq_len

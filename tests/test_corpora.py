@@ -173,6 +173,40 @@ def test_a_binary_file_is_refused(file, raw):
     assert f"«{path}» двоичный" in message(path)
 
 
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (rb"{\rtf1\ansi \u1050?\u1086?\u1090?}", "RTF"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><FictionBook>", "FB2"),
+        (b"<FictionBook xmlns='x'>", "FB2"),
+        (b"\n\n<!DOCTYPE html><html>", "HTML"),
+        (b"<HTML><body>", "HTML"),
+        (b"<head><title>", "HTML"),
+        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
+        (b"PK\x03\x04\x14\0", "DOCX, EPUB"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "DOC"),
+        (b"MIME-Version: 1.0\n", "MHTML"),
+        (b"\\documentclass{article}", "LaTeX"),
+    ],
+)
+def test_another_format_is_named_and_how_to_save_as_text(file, raw, kind):
+    path = file(raw + RUSSIAN.encode())
+    assert re.search(f"«{path}» — это {kind}.*сохраните как текст .TXT. в UTF-8", message(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Як умру, то поховайте мене на могилі серед степу широкого на Вкраїні милій.",
+        "Її ґанок, їжак і єнот: Щоб лани широкополі, і Дніпро, і кручі було видно.",
+        "Мой родны кут, як ты мне мілы! Забыць цябе не маю сілы. Ўсё ў парадку.",
+        "Ї",
+    ],
+)
+def test_ukrainian_and_belarusian_come_back_from_cp1251(file, text):
+    assert read_text(file(text.encode("cp1251"))) == text
+
+
 @pytest.mark.parametrize("raw", [b"", b" \n\t\r\n", b"\xef\xbb\xbf", b"\xff\xfe"])
 def test_an_empty_file_is_refused(file, raw):
     path = file(raw)
@@ -346,6 +380,52 @@ def test_a_text_of_another_build_is_kept_whole(text):
     assert strip_edition(text) == text
 
 
+# --- parts of any text
+
+
+LINES = "".join(f"Строка номер {k}.\n" for k in range(1000))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINES,
+        "Кот спал. " * 3000,
+        "кот спал " * 3000 + "\n",
+        "словобезпробелов" * 1000,
+        LINES.replace("\n", "\n\n"),
+        "Длинный абзац без конца. " * 2000 + "\n" + "И ещё один такой же. " * 2000,
+        "я\n" * 5000,
+        "",
+        "а",
+    ],
+)
+def test_any_text_is_cut_into_eight_tenths_and_two(text):
+    parts = corpora.cut(text)
+    assert "".join(parts) == text
+    for part, share in zip(parts, (0.8, 0.1, 0.1), strict=True):
+        assert abs(len(part) - share * len(text)) <= 0.021 * len(text) + 1
+
+
+def test_a_cut_tears_neither_a_line_nor_a_word():
+    for text, end in ((LINES, "\n"), ("Кот спал. " * 3000, " ")):
+        train, valid, _ = corpora.cut(text)
+        assert train.endswith(end) and valid.endswith(end)
+
+
+@given(text=any_text)
+def test_cutting_loses_nothing(text):
+    assert "".join(corpora.cut(text)) == text
+
+
+def test_too_short_a_text_is_told_with_its_length_and_the_length_needed():
+    with pytest.raises(CorpusError, match=r"В тексте 254 слов и знаков.*не меньше 1000"):
+        corpora.check_words(["слово", "."] * 127)
+    with pytest.raises(CorpusError, match="ни одно слово не повторяется"):
+        corpora.check_words([f"слово{k}" for k in range(2000)])
+    corpora.check_words(["слово", "."] * 500)
+
+
 # --- the story
 
 
@@ -367,9 +447,23 @@ def test_the_story_is_as_long_as_promised():
 # --- LECTURE_NOVEL
 
 
-def test_ones_own_novel_is_read_and_stripped(file, monkeypatch):
+def test_nothing_of_ones_own_text_is_cut_off(file, monkeypatch):
     monkeypatch.setenv("LECTURE_NOVEL", str(file(RAW.encode("cp1251"))))
-    assert load_novel() == (PLAIN, "file", "текст.txt")
+    assert load_novel() == (RAW, "file", "текст.txt", False)
+
+
+@pytest.mark.parametrize("brought", [RAW, PLAIN, PLAIN.replace("\n", "\r\n")])
+def test_the_novel_is_known_by_its_letters_in_a_file_too(file, monkeypatch, brought):
+    letters = hashlib.sha256("".join(PLAIN.split()).encode()).hexdigest()
+    monkeypatch.setattr(corpora, "NOVEL_LETTERS", letters)
+    monkeypatch.setenv("LECTURE_NOVEL", str(file(brought.encode())))
+    assert load_novel() == (PLAIN, "file", "Анна Каренина", True)
+
+
+@pytest.mark.parametrize("written", ['"{}"', " {} ", "'{}'", '"{}" ', "«{}»", "\t{}"])
+def test_quotes_and_blanks_around_a_path_are_taken_off(file, monkeypatch, written):
+    monkeypatch.setenv("LECTURE_NOVEL", written.format(file(PLAIN)))
+    assert load_novel().text == PLAIN
 
 
 def test_ones_own_novel_may_be_named_from_the_current_folder(file, monkeypatch):
@@ -472,7 +566,7 @@ def fetch(url, answer_seconds=5.0, total_seconds=20.0):
 
 
 def test_the_novel_is_downloaded_into_the_cache_and_stripped(site, cache, capsys):
-    assert fetch(site.url("novel")) == (PLAIN, "download", "Анна Каренина")
+    assert fetch(site.url("novel")) == (PLAIN, "download", "Анна Каренина", True)
     assert [path.read_bytes() for path in cache.iterdir()] == [RAW.encode()]
     assert re.fullmatch(rf"Скачиваем .*«{re.escape(str(cache))}»\.\n", capsys.readouterr().out)
 
@@ -480,7 +574,7 @@ def test_the_novel_is_downloaded_into_the_cache_and_stripped(site, cache, capsys
 def test_the_second_time_it_comes_from_the_cache_without_the_server(site, capsys):
     fetch(site.url("novel"))
     capsys.readouterr()
-    assert fetch(site.url("novel")) == (PLAIN, "cache", "Анна Каренина")
+    assert fetch(site.url("novel")) == (PLAIN, "cache", "Анна Каренина", True)
     assert site.num_requests == 1
     assert capsys.readouterr() == ("", "")
 
@@ -581,7 +675,7 @@ def test_without_lecture_novel_the_fixed_edition_is_looked_for(cache, monkeypatc
     cache.mkdir()
     (cache / "anna_karenina_raw.txt").write_bytes(RAW.encode())
     monkeypatch.setattr(corpora, "NOVEL_SHA256", SHA256)
-    assert load_novel() == (PLAIN, "cache", "Анна Каренина")
+    assert load_novel() == (PLAIN, "cache", "Анна Каренина", True)
 
 
 def test_the_address_of_the_novel_is_percent_encoded():

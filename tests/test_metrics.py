@@ -247,6 +247,11 @@ def test_without_unknown_words_there_is_nothing_to_pay():
     assert spelling_nats([], []).shape == (0,)
 
 
+def test_words_are_spelled_even_where_training_had_no_rare_one():
+    nats = spelling_nats(["да", "нет"], [])
+    assert np.isfinite(nats).all() and nats[1] > nats[0] > 2 * np.log(1000)
+
+
 # Names
 
 

@@ -111,11 +111,13 @@ def distributions(rules: Mapping[str, Sequence[float]], symbols: Sequence[str]) 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = figure.subplots(1, len(rules), sharey=True, squeeze=False)[0]
     places, first = np.arange(len(symbols)), next(iter(rules.values()))
+    plain = {"parse_math": False}  # a text may hold a $
     words = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
     for axes, (name, probs) in zip(panels, rules.items(), strict=True):
         axes.bar(places, probs, color=OUTPUT)
         axes.stairs(first, np.arange(len(symbols) + 1) - 0.5, color=PALETTE["ink"], linestyle=":")
-        axes.set_xticks(places, symbols, **(words if max(map(len, symbols)) > 1 else {}))
+        look = plain | (words if max(map(len, symbols)) > 1 else {})
+        axes.set_xticks(places, symbols, **look)
         axes.set_title(name, fontsize="medium")
     panels[0].set_ylabel("вероятность")
     best = "; ".join(
@@ -136,7 +138,8 @@ def over_text(
     whole = {"where": np.asarray(marked), "step": "mid", "transform": axes.get_xaxis_transform()}
     look = {"color": PALETTE["V"], "alpha": 0.15, "hatch": "//"}
     axes.fill_between(places, 0, 1, **whole, **look, label="внутри кавычек")
-    axes.set_xticks(places, words, rotation=90 if max(map(len, words)) > 1 else 0)
+    rotation = 90 if max(map(len, words)) > 1 else 0
+    axes.set_xticks(places, words, rotation=rotation, parse_math=False)
     axes.margins(x=0.01)
     axes.legend(loc="upper right")
     low, high = words[int(np.argmin(values))], words[int(np.argmax(values))]
@@ -180,10 +183,10 @@ def letter_map(points: np.ndarray, letters: str, marked: str) -> Figure:
     """Letters at their points (n, 2); the `marked` ones are bold and in a circle."""
     figure, axes = _axes(9, 4.6)
     for (x, y), letter in zip(points, letters, strict=True):
-        look = {"color": PALETTE["ink"]}
+        look = {"color": PALETTE["ink"], "parse_math": False}
         if letter in marked:
             circle = {"boxstyle": "circle", "fc": "#E3EDF8", "ec": OUTPUT}
-            look = {"color": OUTPUT, "weight": "bold", "bbox": circle}
+            look |= {"color": OUTPUT, "weight": "bold", "bbox": circle}
         axes.text(x, y, letter, size=14, ha="center", va="center", **look)
     axes.update_datalim(points)
     axes.margins(0.08)
@@ -373,9 +376,15 @@ def intervention(
         axes.stairs(plain, color=PALETTE["ink"], linewidth=1.5, label="без него")
         axes.set(ylabel=label, xlim=(0, len(text)), xticks=[])
     for place, letter in enumerate(text, start=1):
-        below = {"xytext": (0, -4), "textcoords": "offset points", "ha": "center", "va": "top"}
+        below = {
+            "fontsize": 12,
+            "xytext": (0, -4),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "top",
+        }
         frame = axes.get_xaxis_transform()
-        axes.annotate(letter, (place - 0.5, 0), xycoords=frame, fontsize=12, **below)
+        axes.annotate(letter, (place - 0.5, 0), xycoords=frame, parse_math=False, **below)
     before, after = (np.nanmean(part) for part in nats)
     axes.set_title(f"в среднем {before:.2f} → {after:.2f} ната на букву", fontsize="medium")
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

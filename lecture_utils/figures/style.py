@@ -1,6 +1,7 @@
 """The look of the course in every notebook, its live slides and its figures."""
 
 import gc
+import re
 from pathlib import Path
 
 from lecture_utils.distributed import use_threads
@@ -11,6 +12,11 @@ STYLES = Path(__file__).resolve().parents[2] / "styles"
 def style_html() -> str:
     """styles/lecture.css as the element that a notebook shows and live slides take over."""
     return f"<style>\n{(STYLES / 'lecture.css').read_text('utf-8')}</style>"
+
+
+def literal(text: str) -> str:
+    """`text` to be shown in Markdown as it is: no sign of it means a table, a formula or a tag."""
+    return re.sub(r"[\\|*_$`<>&#~\[\]]", lambda sign: f"&#{ord(sign[0])};", text)
 
 
 def setup() -> None:
