@@ -1,8 +1,13 @@
-"""What several files of tests share."""
+"""What all tests share."""
 
 import signal
 
 import pytest
+from hypothesis import settings
+
+# No test fails for want of time: the processor may be busy with others.
+settings.register_profile("course", deadline=None)
+settings.load_profile("course")
 
 
 @pytest.fixture

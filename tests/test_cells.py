@@ -44,7 +44,7 @@ random_sizes = given(
     hidden_size=small,
     seed=st.integers(0, 2**32 - 1),
 )
-in_torch = settings(max_examples=40, deadline=None)
+in_torch = settings(max_examples=40)
 same = partial(assert_close, rtol=1e-11, atol=1e-12)
 close = partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12)
 
@@ -247,7 +247,7 @@ def test_numpy_sigmoid_never_overflows(z):
 
 
 @each_cell
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_gradients_equal_finite_differences(cell, kind, seed):
     if getattr(cell, "keywords", {}).get("f") is cells.relu:
@@ -429,7 +429,7 @@ def test_bptt_by_hand_equals_autograd(f, batch, time, input_size, hidden_size, s
 
 
 @pytest.mark.parametrize("f", [cells.tanh, cells.sigmoid])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @random_sizes
 def test_bptt_of_the_whole_network_equals_finite_differences(
     f, batch, time, input_size, hidden_size, seed

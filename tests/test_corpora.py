@@ -13,7 +13,7 @@ from collections import Counter
 
 import pooch
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lecture_utils import corpora
@@ -108,7 +108,6 @@ russian_text = st.lists(
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@settings(deadline=None)
 @given(text=any_text.filter(is_kept))
 def test_any_unicode_text_comes_back_as_written(tmp_path_factory, encoding, text):
     path = tmp_path_factory.getbasetemp() / "unicode.txt"
@@ -116,7 +115,6 @@ def test_any_unicode_text_comes_back_as_written(tmp_path_factory, encoding, text
     assert read_text(path) == text
 
 
-@settings(deadline=None)
 @given(text=russian_text.filter(is_kept))
 def test_russian_text_comes_back_from_cp1251(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "cp1251.txt"
@@ -237,7 +235,6 @@ def test_the_lectures_own_format_is_read(file):
     assert read_names(path) == [Name(name, "", False) for name in names]
 
 
-@settings(deadline=None)
 @given(names=st.lists(st.from_regex("[а-яё]{1,9}(-[а-яё]{1,9})?", fullmatch=True), min_size=1))
 def test_one_name_a_line_each_kept_once_in_order(tmp_path_factory, names):
     path = tmp_path_factory.getbasetemp() / "names.txt"

@@ -122,7 +122,7 @@ def test_the_thermometer_shows_the_gradients_of_autograd(name):
         assert radii[seed] == pytest.approx(probes.spectral_radius(probes.jacobians(cell, p, x)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     f=st.sampled_from(list(probes.FUNCTIONS)),
     radius=st.floats(0.1, 3),
@@ -172,7 +172,7 @@ def test_a_function_that_is_not_there_is_named_with_those_that_are():
 # ---- The cliff -------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(w=st.floats(3.8, 5.8), b=st.floats(-3.2, -0.2))
 def test_the_gradient_of_the_cliff_agrees_with_finite_differences(w, b):
     _, *gradient = probes.cliff_loss(w, b)

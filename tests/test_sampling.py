@@ -22,13 +22,11 @@ from lecture_utils.vocabulary import NAME_SPECIALS, UNK, Vocabulary
 logits = st.lists(st.floats(-8, 8), min_size=2, max_size=12).map(torch.tensor)
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits)
 def test_without_a_rule_the_distribution_is_that_of_the_model(z):
     torch.testing.assert_close(choice_probs(z.log_softmax(-1)), z.softmax(-1))
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits, st.floats(0.2, 5))
 def test_temperature_raises_probabilities_to_a_power(z, temperature):
     powered = z.double().softmax(-1) ** (1 / temperature)
@@ -36,14 +34,12 @@ def test_temperature_raises_probabilities_to_a_power(z, temperature):
     torch.testing.assert_close(got, powered / powered.sum())
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits)
 def test_temperature_zero_is_the_greedy_choice(z):
     probs = choice_probs(z, temperature=0)
     assert probs.max() == 1 and z[probs.argmax()] == z.max()
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits, st.integers(1, 15))
 def test_top_k_keeps_the_ratios_of_the_k_best(z, k):
     full, kept = z.softmax(-1), choice_probs(z, top_k=k)
@@ -53,7 +49,6 @@ def test_top_k_keeps_the_ratios_of_the_k_best(z, k):
     assert best.all() or z[best].min() >= z[full > kept].max()
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits, st.integers(1, 15))
 def test_the_uniform_top_k_of_the_lecture_forgets_the_ratios(z, k):
     kept = choice_probs(z, top_k=k, uniform=True)
@@ -61,7 +56,6 @@ def test_the_uniform_top_k_of_the_lecture_forgets_the_ratios(z, k):
     torch.testing.assert_close(kept[kept > 0], torch.full((size,), 1 / size))
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits, st.floats(0.05, 1))
 def test_the_nucleus_is_the_smallest_set_that_reaches_p(z, p):
     full, kept = z.double().softmax(-1), choice_probs(z.double(), top_p=p)
@@ -71,7 +65,6 @@ def test_the_nucleus_is_the_smallest_set_that_reaches_p(z, p):
     assert inside.min() >= full[kept == 0].max() if (kept == 0).any() else True
 
 
-@settings(deadline=None)  # the first call of torch is slow
 @given(logits, st.floats(0.2, 5), st.integers(1, 9), st.floats(0.05, 1), st.booleans())
 def test_every_rule_gives_a_distribution(z, temperature, top_k, top_p, uniform):
     probs = choice_probs(z, temperature, top_k, top_p, uniform)
@@ -244,7 +237,7 @@ def test_an_equal_lot_without_a_limit_is_among_all_but_the_forbidden():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example({}, 1.0, [0], 0)
 @given(RULES, st.floats(0.3, 12), st.sampled_from([[], [0], [0, 20]]), st.integers(0, 99))
 def test_words_drawn_by_groups_follow_the_full_distribution(rule, spread, forbidden, seed):

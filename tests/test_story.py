@@ -88,7 +88,7 @@ def finite_grammars(draw):
 
 
 @given(finite_grammars())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_log_prob_is_that_of_brute_force(rules):
     grammar = Grammar(rules)
     probs = language(grammar)

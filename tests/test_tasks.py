@@ -22,7 +22,7 @@ from lecture_utils.tasks import (
     vowel_parity,
 )
 
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=50)
 batches, seeds = st.integers(1, 6), st.integers(0, 2**32 - 1)
 
 
