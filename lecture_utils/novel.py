@@ -222,12 +222,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def _check_files(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, options.checkpoint)):
         check_writable(path)
-    if options.resume and not Path(options.checkpoint or "").is_file():
-        found = f": файла {options.checkpoint} нет" if options.checkpoint else ""
-        raise ValueError(
-            f"--resume продолжает обучение из файла{found}; назовите его в --checkpoint или "
-            "начните новое без --resume."
-        )
+    if options.resume and not options.checkpoint:
+        raise ValueError("--resume продолжает обучение из файла: назовите его в --checkpoint.")
+    if options.resume and not Path(options.checkpoint).exists():
+        print(f"Контрольной точки {options.checkpoint} ещё нет: обучение начинается с начала.")
     for option, path in (("--checkpoint", options.checkpoint), ("--output", options.output)):
         if path and Path(path).exists() and not options.resume:
             raise ValueError(

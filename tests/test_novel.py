@@ -246,8 +246,12 @@ def test_a_run_is_gone_on_with_only_where_that_is_asked(refused, file, capsys):
     refused("уже есть: чтобы продолжить прежнее обучение, добавьте --resume", *asked)
     assert words(*asked, "--resume", "--output", weights) == 0
     refused("назовите его в --checkpoint", "--corpus", file, "--resume")
-    absent = file.parent / "absent.pt"
-    refused(f"файла {absent} нет", "--corpus", file, "--resume", "--checkpoint", absent)
+
+
+def test_a_first_run_that_is_asked_to_go_on_says_that_it_begins(file, capsys):
+    run, weights = file.parent / "absent.pt", file.parent / "w.pt"
+    assert words("--corpus", file, "--resume", "--checkpoint", run, "--output", weights) == 0
+    assert "absent.pt ещё нет: обучение начинается с начала" in capsys.readouterr().out
 
 
 def test_weights_are_not_overwritten_without_a_word(refused, file, capsys):
