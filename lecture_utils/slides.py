@@ -28,10 +28,11 @@ TEX = {
     r"\\label\s*\{[^{}]*\}|\\(notag|nonumber)(?![a-zA-Z])|\\(begin|end)\s*\{equation\*?\}": "",
     r"\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
     r"\{(gather(ed)?|multline)\*?\}": "{displaylines}",
-    r"\{dcases\}": "{cases}",
     r"\\tag(?![a-zA-Z])": r"\\qquad\\tag",
     r"\\arg(?![a-zA-Z])": r"\\operatorname{arg}",
     r"\\operatorname\*?\s*\{([^{}]*[^a-zA-Z\s*{}][^{}]*)\}": r"\\mathop{\\mathrm{\1}}",
+    r"\\(h(?:dash)?line)(?![a-zA-Z])": r"\\text{\\\1}",  # browsers draw no lines: to be refused
+    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",
     r"\\(?:text|mbox)\s*(\{[^{}]*\$)": r"\\hbox\1",
     r"(\\text\w*\s*\{[^{}]*)<": r"\1&#60;",
 }
@@ -76,9 +77,7 @@ def mathml(formula: str, display: str = "block") -> str:
         known = re.sub(said, other, known)
     for name in re.findall(r"\\begin\s*\{([^{}]*)\}", known):
         if f"\\{name}" not in MATRICES:
-            raise ExportError(
-                f"окружение {name} на слайде не показать: возьмите aligned или array."
-            )
+            raise ExportError(f"окружение {name} на слайде не показать: возьмите aligned.")
     try:
         page = convert(known, display=display)
     except Exception as error:
@@ -108,9 +107,7 @@ def markdown(source: str) -> str:
     page = MarkdownWithMath(renderer=renderer).render(source)
     words = re.sub(r"(?s)<(code|pre|math)\b.*?</\1>", "", page)  # MathJax looks there too
     if word := re.search(r"\\(eqref|ref|begin|end)\s*\{.*?\}|(?<=jp-)Mermaid", words):
-        raise ExportError(
-            f"{word[0]} на слайде не показать: напишите иначе или вставьте картинкой."
-        )
+        raise ExportError(f"{word[0]} на слайде не показать: напишите иначе, хоть картинкой.")
     box = r'</summary><div class="answer">\1</div></details>'
     page = re.sub(r"(?s)</summary>(.*?)</details>", box, page)
     page = re.sub(r"(<math(?:(?!<math).)*?</math>[.,:;?!)»]+)", r"<nobr>\1</nobr>", page)
@@ -151,9 +148,8 @@ def _image(mime: str, output) -> str:
     return f'<img alt="{html.escape(alt)}" src="{source}">'
 
 
-# Kinds of output in order of preference; a picture comes before them.
 PICTURES = [f"image/{kind}" for kind in ("png", "svg+xml", "jpeg", "gif", "webp", "bmp")]
-KINDS = {
+KINDS = {  # of output, in order of preference; pictures come first
     "text/markdown": markdown,
     "text/html": str,
     "text/latex": lambda text: markdown(re.sub(r"(?<!\\)\\(?=[\[\]()])", r"\\\\", text)),
@@ -173,16 +169,16 @@ def _output(output) -> str:
     if mime and not (is_name and len(output.data) > 1):
         return KINDS[mime](output.data[mime]) if mime in KINDS else _image(mime, output)
     if output.data:
-        found = ", ".join(output.data)
-        raise ExportError(f"вывод вида {found} на слайде не показать: выведите картинку или текст.")
+        raise ExportError(
+            f"вывод вида {', '.join(output.data)} на слайде не показать: дайте картинку."
+        )
     return ""
 
 
 def _positions(live, vary: str) -> tuple[list, list[str], int]:
     """Values of a control to be shown, their labels, and the place of its own value.
 
-    Up to eleven places of a slider, evenly spread (on a log slider by the exponent), all options
-    of a list, both states of a box.
+    Of a slider up to eleven even places (of a log slider even exponents), of others all values.
     """
     import ipywidgets as w
     import numpy as np
@@ -214,8 +210,7 @@ def _positions(live, vary: str) -> tuple[list, list[str], int]:
 def frames(call: str, vary: str) -> str:
     """HTML of a widget that moves without a kernel: pictures under a slider.
 
-    `call` is the line that makes a `widgets.Live` without arguments, `vary` the name of the
-    control that moves; the other controls stay as they begin.
+    `call` makes a `widgets.Live`; its control `vary` moves, the others stay as they begin.
     """
     from matplotlib import style
 
@@ -273,43 +268,34 @@ def _inline(data: bytes, mime: str) -> str:
 
 
 def third_party() -> dict[str, str]:
-    """reveal.js and a font for formulas from installed packages, ready for the template.
-
-    The font is STIX Two Math (SIL Open Font License) with the characters of our formulas only.
-    """
+    """reveal.js and the font for formulas from installed packages, ready for the template."""
     from fontTools import subset
 
     reveal = _package("sphinx_revealjs") / "_static/revealjs"
     source = _package("ziamath") / "fonts/STIXTwoMath-Regular.ttf"
+    # STIX Two Math (SIL Open Font License) with the characters of our formulas only
     blocks = "--unicodes=20-17F,2B0-3FF,2000-23FF,27E0-29FF,1D400-1D7FF"
     with tempfile.TemporaryDirectory() as folder:
         font = Path(folder, "math.woff")
-        how = ["--flavor=woff", "--layout-features=*", blocks, f"--output-file={font}"]
-        subset.main([str(source), *how])
-        math_font = _inline(font.read_bytes(), "font/woff")
-    return {
-        "reveal_css": (reveal / "dist/reveal.css").read_text("utf-8"),
-        "reveal_js": _inline((reveal / "dist/reveal.js").read_bytes(), "text/javascript"),
-        "notes_js": _inline((reveal / "plugin/notes/notes.js").read_bytes(), "text/javascript"),
-        "math_font": math_font,
-    }
+        how = ["--flavor=woff", "--layout-features=*", blocks]
+        subset.main([str(source), f"--output-file={font}", *how])
+        return {
+            "reveal_css": (reveal / "dist/reveal.css").read_text("utf-8"),
+            "reveal_js": _inline((reveal / "dist/reveal.js").read_bytes(), "text/javascript"),
+            "notes_js": _inline((reveal / "plugin/notes/notes.js").read_bytes(), "text/javascript"),
+            "math_font": _inline(font.read_bytes(), "font/woff"),
+        }
 
 
 def _address(url: str, cell, folder: Path) -> str:
     """What lies at an address, named in a cell of a notebook in `folder`, as a data URI."""
     name = unquote(re.split("[?#]", url)[0])
-    attached = cell.get("attachments", {}).get(name.partition("attachment:")[2], {})
-    for mime, data in attached.items():
+    for mime, data in cell.get("attachments", {}).get(name.partition("attachment:")[2], {}).items():
         return f"data:{mime};base64,{data}"
     mime, path = guess_type(name, strict=False)[0] or "", folder / name
-    is_shown = mime.startswith(("image/", "audio/", "video/")) and not re.match(
-        r"[\w+.-]+:|//", url
-    )
+    is_shown = re.match("(image|audio|video)/", mime) and not re.match(r"[\w+.-]+:|//", url)
     if not (is_shown and path.is_file() and os.access(path, os.R_OK)):
-        url = unquote(url)
-        raise ExportError(
-            f"«{url}» не показать: положите картинку, звук или видео рядом с тетрадью."
-        )
+        raise ExportError(f"«{unquote(url)}» не показать: положите картинку рядом с тетрадью.")
     return _inline(path.read_bytes(), mime)
 
 
@@ -322,9 +308,7 @@ def _inside(page: str, cell, folder: Path) -> str:
     for tag in soup.find_all(True):
         style = tag.get("style", "") + (tag.get_text() if tag.name == "style" else "")
         if outer := re.search(r"(?:url\(|@import)\s*[\"']?(?!data:|#)[^)\"']*", style):
-            raise ExportError(
-                f"стиль с {outer[0]} на слайд не взять: впишите его в ячейку целиком."
-            )
+            raise ExportError(f"стиль с {outer[0]} на слайд не взять: впишите его целиком.")
         names = {"src", "srcset", "poster", "data", "xlink:href"}
         names |= {"href"} if tag.name in ("link", "image", "use") else set()
         for name in names & tag.attrs.keys():
@@ -343,28 +327,27 @@ def _read(path: Path):
     except FileNotFoundError:
         raise ExportError(f"тетради {path} нет.") from None
     except Exception as error:  # not JSON, not a notebook: nbformat has many ways to say so
-        kind = type(error).__name__
-        raise ExportError(f"{path} не похож на тетрадь Jupyter ({kind}).") from error
+        raise ExportError(
+            f"{path} не похож на тетрадь Jupyter ({type(error).__name__})."
+        ) from error
 
 
 def _fill(slide: SimpleNamespace, path: Path, cells: list) -> None:
     """Give a slide of the notebook at `path`, made of `cells`, the HTML of its parts and notes."""
 
-    def page(cell, show):
+    def page(cell):
         try:
-            return _inside(show(cell), cell, path.parent)
+            return _inside(cell_html(cell), cell, path.parent)
         except ExportError as error:
             line = cell.source.strip().partition("\n")[0]
             where = f"{path.name}, ячейка {cells.index(cell) + 1} («{line}»)"
             raise ExportError(f"{where}: {error}") from error
 
     for part in slide.parts:
-        part.html = "\n".join(filter(None, (page(cell, cell_html) for cell in part.cells)))
+        part.html = "\n".join(filter(None, map(page, part.cells)))
     slide.parts = [part for part in slide.parts if part.html]
-    notes = [page(cell, lambda cell: markdown(cell.source)) for cell in slide.notes]
-    for part in slide.parts:
-        notes += re.findall(r'(?s)<div class="answer">.*?</div>', part.html)
-    slide.notes = "\n".join(notes)
+    answers = re.findall(r'(?s)<div class="answer">.*?</div>', "".join(p.html for p in slide.parts))
+    slide.notes = "\n".join([*map(page, slide.notes), *answers])
     slide.is_title = slide.parts and "<h1" in slide.parts[0].html
     slide.has_heading = slide.parts and re.search("<h[1-4]", slide.parts[0].html)
 
@@ -385,13 +368,9 @@ def deck(path: Path) -> SimpleNamespace:
             slide.section = section[1] if section and not slide.has_heading else ""
     shown = "".join(part.html for column in columns for slide in column for part in slide.parts)
     title = re.search("(?s)<h1.*?>(.*?)</h1>", shown)
-    return SimpleNamespace(
-        file=quote(f"{path.stem}.html"),
-        title=re.sub("<[^>]*>", "", title[1]) if title else html.escape(path.stem),
-        time=time[1] if time else "",
-        columns=columns,
-        slides=sum(map(len, columns)),
-    )
+    title = re.sub("<[^>]*>", "", title[1]) if title else html.escape(path.stem)
+    file, time, count = quote(f"{path.stem}.html"), time[1] if time else "", sum(map(len, columns))
+    return SimpleNamespace(file=file, title=title, time=time, columns=columns, slides=count)
 
 
 def export(notebooks: list[Path], output: Path) -> Path:
