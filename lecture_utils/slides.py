@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+from functools import reduce
 from importlib.util import find_spec
 from mimetypes import guess_type
 from pathlib import Path
@@ -23,16 +24,17 @@ from lecture_utils.figures.style import STYLES
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What latex2mathml does not know, in words that it does; formulas are not numbered.
+# What latex2mathml does not know, in words that it does; formulas are not numbered. What is made a
+# text here is to be refused: browsers draw no lines in tables.
 TEX = {
     r"\\label\s*\{[^{}]*\}|\\(notag|nonumber)(?![a-zA-Z])|\\(begin|end)\s*\{equation\*?\}": "",
-    r"\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
-    r"\{(gather(ed)?|multline)\*?\}": "{displaylines}",
+    r"(?<=[nd])\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
+    r"(?<=[nd])\{(gather(ed)?|multline)\*?\}": "{displaylines}",
     r"\\tag(?![a-zA-Z])": r"\\qquad\\tag",
-    r"\\arg(?![a-zA-Z])": r"\\operatorname{arg}",
     r"\\operatorname\*?\s*\{([^{}]*[^a-zA-Z\s*{}][^{}]*)\}": r"\\mathop{\\mathrm{\1}}",
-    r"\\(h(?:dash)?line)(?![a-zA-Z])": r"\\text{\\\1}",  # browsers draw no lines: to be refused
+    r"\\(h(?:dash)?line|operatorname(?!\*?\s*\{[a-zA-Z\s*]+\}))(?![a-zA-Z])": r"\\text{\\\1}",
     r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",
+    r"\\arg(?![a-zA-Z])": r"\\operatorname{arg}",
     r"\\(?:text|mbox)\s*(\{[^{}]*\$)": r"\\hbox\1",
     r"(\\text\w*\s*\{[^{}]*)<": r"\1&#60;",
 }
@@ -72,9 +74,7 @@ def mathml(formula: str, display: str = "block") -> str:
     from latex2mathml.symbols_parser import convert_symbol
 
     sign = lambda said: f"&#x{code};" if (code := convert_symbol(said[0])) else said[0]
-    known = formula
-    for said, other in TEX.items():
-        known = re.sub(said, other, known)
+    known = reduce(lambda tex, rule: re.sub(*rule, tex), TEX.items(), formula)
     for name in re.findall(r"\\begin\s*\{([^{}]*)\}", known):
         if f"\\{name}" not in MATRICES:
             raise ExportError(f"окружение {name} на слайде не показать: возьмите aligned.")
@@ -85,7 +85,6 @@ def mathml(formula: str, display: str = "block") -> str:
     page = page.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>").replace(r">\|<", ">‖<")
     page = page.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
     page = re.sub(r"\\([a-zA-Z]+|[^a-zA-Z])", sign, page)
-    # a command that is not known stays as it is
     if left := re.search(r"\\[a-zA-Z]*|[{}$]|&(?!#)", re.sub("<[^<>]*>", " ", page)):
         raise ExportError(f"{left[0]} в формуле {formula} на слайде не показать: запишите иначе.")
     # a function and its argument without brackets stand apart
@@ -340,8 +339,8 @@ def _fill(slide: SimpleNamespace, path: Path, cells: list) -> None:
             return _inside(cell_html(cell), cell, path.parent)
         except ExportError as error:
             line = cell.source.strip().partition("\n")[0]
-            where = f"{path.name}, ячейка {cells.index(cell) + 1} («{line}»)"
-            raise ExportError(f"{where}: {error}") from error
+            place = f"{path.name}, ячейка {cells.index(cell) + 1}"
+            raise ExportError(f"{place} («{line}»): {error}") from error
 
     for part in slide.parts:
         part.html = "\n".join(filter(None, map(page, part.cells)))
