@@ -24,17 +24,19 @@ from lecture_utils.figures.style import STYLES
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What latex2mathml does not know, in words that it does; formulas are not numbered. What is made a
-# text here is to be refused: browsers draw no lines in tables.
+# What latex2mathml does not know, in words that it does. A command made a text is to be refused.
 TEX = {
     r"\\label\s*\{[^{}]*\}|\\(notag|nonumber)(?![a-zA-Z])|\\(begin|end)\s*\{equation\*?\}": "",
     r"(?<=[nd])\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
     r"(?<=[nd])\{(gather(ed)?|multline)\*?\}": "{displaylines}",
     r"\\tag(?![a-zA-Z])": r"\\qquad\\tag",
+    r"(\\operatorname\*?\s*\{)\\?([a-zA-Z]+)(?:\\[,;: ]|~|\s|\b)\\?(?=[a-zA-Z]+\})": "\\1\\2\u2009",
+    r"\\arg(?![a-zA-Z])\s*(?:\\(max|min)(?![a-zA-Z]))?": "\\\\operatorname*{arg\u2009\\1}",
+    r"\\(max|min|lim|sup|inf)(?=\s*_)": r"\\operatorname*{\1}",
+    r"(\\operatorname\*\s*\{[a-zA-Z\s]+\})(?=\s*_)": r"\1\\limits",
     r"\\operatorname\*?\s*\{([^{}]*[^a-zA-Z\s*{}][^{}]*)\}": r"\\mathop{\\mathrm{\1}}",
     r"\\(h(?:dash)?line|operatorname(?!\*?\s*\{[a-zA-Z\s*]+\}))(?![a-zA-Z])": r"\\text{\\\1}",
-    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",
-    r"\\arg(?![a-zA-Z])": r"\\operatorname{arg}",
+    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",  # browsers draw no lines in a table
     r"\\(?:text|mbox)\s*(\{[^{}]*\$)": r"\\hbox\1",
     r"(\\text\w*\s*\{[^{}]*)<": r"\1&#60;",
 }
@@ -175,10 +177,7 @@ def _output(output) -> str:
 
 
 def _positions(live, vary: str) -> tuple[list, list[str], int]:
-    """Values of a control to be shown, their labels, and the place of its own value.
-
-    Of a slider up to eleven even places (of a log slider even exponents), of others all values.
-    """
+    """Values of a control to be shown (eleven even ones of a slider), labels, its own place."""
     import ipywidgets as w
     import numpy as np
 

@@ -466,6 +466,13 @@ def test_a_formula_says_what_it_says_in_lab(formula, seen):
     assert re.sub(r"\s", "", words) == re.sub(r"\s", "", seen)
 
 
+@pytest.mark.parametrize("sign", [r"\arg\max", r"\operatorname*{arg\,max}", r"\max", r"\lim"])
+def test_what_stands_below_a_sign_in_lab_stands_below_it_on_a_slide(sign):
+    for display in ("block", "inline"):  # in a line the browser moves it aside, as TeX does
+        page = slides.mathml(rf"{sign}_w f", display)
+        assert '<munder><mo movablelimits="true">' in page and "<mi>w</mi></munder>" in page
+
+
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
