@@ -24,7 +24,7 @@ from lecture_utils.figures.style import STYLES
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What latex2mathml does not know, in words that it does. A command made a text is to be refused.
+# TeX in words that latex2mathml knows; what browsers do not draw is made a text, to be refused.
 TEX = {
     r"\\label\s*\{[^{}]*\}|\\(notag|nonumber)(?![a-zA-Z])|\\(begin|end)\s*\{equation\*?\}": "",
     r"(?<=[nd])\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
@@ -35,8 +35,8 @@ TEX = {
     r"\\(max|min|lim|sup|inf)(?=\s*_)": r"\\operatorname*{\1}",
     r"(\\operatorname\*\s*\{[a-zA-Z\s]+\})(?=\s*_)": r"\1\\limits",
     r"\\operatorname\*?\s*\{([^{}]*[^a-zA-Z\s*{}][^{}]*)\}": r"\\mathop{\\mathrm{\1}}",
-    r"\\(h(?:dash)?line|operatorname(?!\*?\s*\{[a-zA-Z\s*]+\}))(?![a-zA-Z])": r"\\text{\\\1}",
-    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",  # browsers draw no lines in a table
+    r"\\(h(dash)?line|[bx]?cancel|operatorname(?!\*?\s*\{[a-zA-Z\s*]+\}))(?!\w)": r"\\text{\\\1}",
+    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",
     r"\\(?:text|mbox)\s*(\{[^{}]*\$)": r"\\hbox\1",
     r"(\\text\w*\s*\{[^{}]*)<": r"\1&#60;",
 }
@@ -109,8 +109,8 @@ def markdown(source: str) -> str:
     words = re.sub(r"(?s)<(code|pre|math)\b.*?</\1>", "", page)  # MathJax looks there too
     if word := re.search(r"\\(eqref|ref|begin|end)\s*\{.*?\}|(?<=jp-)Mermaid", words):
         raise ExportError(f"{word[0]} на слайде не показать: напишите иначе, хоть картинкой.")
-    box = r'</summary><div class="answer">\1</div></details>'
-    page = re.sub(r"(?s)</summary>(.*?)</details>", box, page)
+    page = re.sub(r'(<code class="language-([^"]+)">)\2\n', r"\1", page)  # a language not known
+    page = re.sub(r"(?s)(</summary>)(.*?)(</details>)", r'\1<div class="answer">\2</div>\3', page)
     page = re.sub(r"(<math(?:(?!<math).)*?</math>[.,:;?!)»]+)", r"<nobr>\1</nobr>", page)
     page = re.sub(r'href="(?:[^":?#]*/)?([^":?#/]+)\.ipynb(?=["?#])', r'href="\1.html', page)
     return f'<div class="cell jp-RenderedHTMLCommon">{page}</div>'
@@ -292,8 +292,8 @@ def _address(url: str, cell, folder: Path) -> str:
         return f"data:{mime};base64,{data}"
     mime, path = guess_type(name, strict=False)[0] or "", folder / name
     is_shown = re.match("(image|audio|video)/", mime) and not re.match(r"[\w+.-]+:|//", url)
-    if not (is_shown and path.is_file() and os.access(path, os.R_OK)):
-        raise ExportError(f"«{unquote(url)}» не показать: положите картинку рядом с тетрадью.")
+    if not (is_shown and os.path.isfile(path) and os.access(path, os.R_OK)):
+        raise ExportError(f"«{unquote(url)}» не показать: нужен файл с картинкой рядом с тетрадью.")
     return _inline(path.read_bytes(), mime)
 
 
@@ -307,8 +307,8 @@ def _inside(page: str, cell, folder: Path) -> str:
         style = tag.get("style", "") + (tag.get_text() if tag.name == "style" else "")
         if outer := re.search(r"(?:url\(|@import)\s*[\"']?(?!data:|#)[^)\"']*", style):
             raise ExportError(f"стиль с {outer[0]} на слайд не взять: впишите его целиком.")
-        names = {"src", "srcset", "poster", "data", "xlink:href"}
-        names |= {"href"} if tag.name in ("link", "image", "use") else set()
+        names = {"src", "srcset", "srcdoc", "poster", "data", "background", "xlink:href"}
+        names |= {"href"} if tag.name in ("base", "link", "image", "use") else set()
         for name in names & tag.attrs.keys():
             if not tag[name].startswith(("data:", "#")):
                 tag[name] = _address(tag[name], cell, folder)

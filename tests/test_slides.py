@@ -486,6 +486,7 @@ def test_what_stands_below_a_sign_in_lab_stands_below_it_on_a_slide(sign):
         (r"$$\begin{array}{c} a \\ \hline b \end{array}$$", r"\hline в формуле"),
         (r"$$\begin{array}{c|c} a & b \end{array}$$", r"\vline в формуле"),
         (r"$\abs{x}$", r"\abs в формуле"),
+        (r"$\cancel{x}$", r"\cancel в формуле"),
         (r"$\operatorname{a_{b}}$", r"\operatorname в формуле"),
         (r"$\R$", r"\R в формуле \R"),
         (r"$$a & b$$", "& в формуле"),
@@ -498,6 +499,10 @@ def test_what_stands_below_a_sign_in_lab_stands_below_it_on_a_slide(sign):
 def test_what_a_slide_cannot_say_is_named(source, fault):
     with pytest.raises(ExportError, match=re.escape(fault)):
         slides.markdown(source)
+
+
+def test_the_language_of_a_fence_is_not_its_first_line():
+    assert ">x\n<" in slides.markdown("```псевдокод\nx\n```")
 
 
 def test_code_may_speak_of_tex():
@@ -593,6 +598,11 @@ def test_a_picture_pasted_into_a_cell_is_inside_the_page(inside, name, written):
         ("![x](file:///c.png)", "file:///c.png"),
         ("![x](a)", "a"),
         ("![x]()", ""),
+        (f"![x]({'a' * 5000}.png)", "aaa.png"),
+        ("![x](a%00.png)", "a\0.png"),
+        ("<base href='https://a.b/'>", "https://a.b/"),
+        ("<table background='absent.png'></table>", "absent.png"),
+        ("<iframe srcdoc='<img src=pic.png>'></iframe>", "<img src=pic.png>"),
         ("<iframe src='https://a.b'></iframe>", "https://a.b"),
         ("<iframe src='p.html'></iframe>", "p.html"),
         ("<script src='x.js'></script>", "x.js"),
