@@ -12,16 +12,34 @@ import os
 import re
 import sys
 import tempfile
-from functools import partial
+from functools import reduce
 from importlib.util import find_spec
+from mimetypes import guess_type
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote, unquote
 
 from lecture_utils.figures.style import STYLES
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+# TeX in words that latex2mathml knows; what browsers do not draw is made a text, to be refused.
+TEX = {
+    r"\\label\s*\{[^{}]*\}|\\(notag|nonumber)(?![a-zA-Z])|\\(begin|end)\s*\{equation\*?\}": "",
+    r"(?<=[nd])\{(align(ed)?|flalign|align(ed)?at)\*?\}(\s*\{\d+\})?": "{align*}",
+    r"(?<=[nd])\{(gather(ed)?|multline)\*?\}": "{displaylines}",
+    r"\\tag(?![a-zA-Z])": r"\\qquad\\tag",
+    r"(\\operatorname\*?\s*\{)\\?([a-zA-Z]+)(?:\\[,;: ]|~|\s|\b)\\?(?=[a-zA-Z]+\})": "\\1\\2\u2009",
+    r"\\arg(?![a-zA-Z])\s*(?:\\(max|min)(?![a-zA-Z]))?": "\\\\operatorname*{arg\u2009\\1}",
+    r"\\(max|min|lim|sup|inf)(?=\s*_)": r"\\operatorname*{\1}",
+    r"(\\operatorname\*\s*\{[a-zA-Z\s]+\})(?=\s*_)": r"\1\\limits",
+    r"\\operatorname\*?\s*\{([^{}]*[^a-zA-Z\s*{}][^{}]*)\}": r"\\mathop{\\mathrm{\1}}",
+    r"\\(h(dash)?line|[bx]?cancel|operatorname(?!\*?\s*\{[a-zA-Z\s*]+\}))(?!\w)": r"\\text{\\\1}",
+    r"(\{array\}\s*\{[^{}]*)\|": r"\1\\vline ",
+    r"\\(?:text|mbox)\s*(\{[^{}]*\$)": r"\\hbox\1",
+    r"(\\text\w*\s*\{[^{}]*)<": r"\1&#60;",
+}
 
 
 class ExportError(Exception):
@@ -36,10 +54,9 @@ def slides_of(cells: list) -> list[list[SimpleNamespace]]:
     columns = []
     for cell in cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
-        if kind == "skip" or (kind == "notes" and not columns):
-            continue
-        if kind == "notes":
+        if kind == "notes" and columns:
             columns[-1][-1].notes.append(cell)
+        if kind in ("skip", "notes"):
             continue
         if kind == "slide" or not columns:
             columns.append([])
@@ -52,75 +69,93 @@ def slides_of(cells: list) -> list[list[SimpleNamespace]]:
     return columns
 
 
-def mathml(formula: str, display: str = "inline") -> str:
+def mathml(formula: str, display: str = "block") -> str:
     """A formula in LaTeX as MathML."""
+    from latex2mathml.commands import MATRICES
     from latex2mathml.converter import convert
+    from latex2mathml.symbols_parser import convert_symbol
 
+    sign = lambda said: f"&#x{code};" if (code := convert_symbol(said[0])) else said[0]
+    known = reduce(lambda tex, rule: re.sub(*rule, tex), TEX.items(), formula)
+    for name in re.findall(r"\\begin\s*\{([^{}]*)\}", known):
+        if f"\\{name}" not in MATRICES:
+            raise ExportError(f"окружение {name} на слайде не показать: возьмите aligned.")
     try:
-        page = convert(formula.replace("{aligned}", "{align*}"), display=display)
+        page = convert(known, display=display)
     except Exception as error:
         raise ExportError(f"не разобрана формула {formula}.") from error
     page = page.replace("<mo>&#x02202;</mo>", "<mi>∂</mi>").replace(r">\|<", ">‖<")
     page = page.replace("<mo>&#x0002F;</mo>", '<mo lspace="0" rspace="0">/</mo>')
+    page = re.sub(r"\\([a-zA-Z]+|[^a-zA-Z])", sign, page)
+    if left := re.search(r"\\[a-zA-Z]*|[{}$]|&(?!#)", re.sub("<[^<>]*>", " ", page)):
+        raise ExportError(f"{left[0]} в формуле {formula} на слайде не показать: запишите иначе.")
     # a function and its argument without brackets stand apart
     return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[ins])", r'\1<mspace width="0.2em"/>', page)
 
 
 def markdown(source: str) -> str:
     """HTML of a text: formulas as MathML, answers in boxes, links to other decks."""
+    from mistune import HTMLRenderer
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
-        block_math = lambda self, text: mathml(text, "block")
-        inline_math = lambda self, text: mathml(text)
+        image = HTMLRenderer.image  # put inside later
+        block_math = lambda self, text: mathml(text)
+        inline_math = lambda self, text: mathml(text, "inline")
+        latex_environment = lambda _, name, body: mathml(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
     renderer = Renderer(escape=False, exclude_anchor_links=True)
     page = MarkdownWithMath(renderer=renderer).render(source)
-    box = r'</summary><div class="answer">\1</div></details>'
-    page = re.sub(r"(?s)</summary>(.*?)</details>", box, page)
+    words = re.sub(r"(?s)<(code|pre|math)\b.*?</\1>", "", page)  # MathJax looks there too
+    if word := re.search(r"\\(eqref|ref|begin|end)\s*\{.*?\}|(?<=jp-)Mermaid", words):
+        raise ExportError(f"{word[0]} на слайде не показать: напишите иначе, хоть картинкой.")
+    page = re.sub(r'(<code class="language-([^"]+)">)\2\n', r"\1", page)  # a language not known
+    page = re.sub(r"(?s)(</summary>)(.*?)(</details>)", r'\1<div class="answer">\2</div>\3', page)
     page = re.sub(r"(<math(?:(?!<math).)*?</math>[.,:;?!)»]+)", r"<nobr>\1</nobr>", page)
-    page = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', page)
+    page = re.sub(r'href="(?:[^":?#]*/)?([^":?#/]+)\.ipynb(?=["?#])', r'href="\1.html', page)
     return f'<div class="cell jp-RenderedHTMLCommon">{page}</div>'
 
 
+def _terminal(text: str) -> str:
+    """HTML of a text as a terminal leaves it: what is written over is gone, colours are there."""
+    from nbconvert.filters import ansi2html, strip_ansi
+
+    text = re.sub(r"\x1b(\].*?(\x07|\x1b\\)|[()].|[^\[\]()])", "", text)
+    while "\b" in text:
+        text = re.sub("(?m)[^\b\n]\b|^\b+", "", text)
+    lines, row = [""], 0
+    for part in re.split(r"(\n|\r|\x1b\[A)", text):
+        row = max(row + {"\n": 1, "\x1b[A": -1}.get(part, 0), 0)
+        lines += [""] * (row + 1 - len(lines))
+        if part not in ("", "\n", "\r", "\x1b[A"):
+            old = "" if re.search(r"\x1b\[\d?K", part) else strip_ansi(lines[row])
+            lines[row] = part + old[len(strip_ansi(part)) :]
+    return ansi2html("\n".join(lines))
+
+
 def _text(text: str) -> str:
-    return f'<pre class="output">{html.escape(text)}</pre>'
-
-
-def _latex(source: str) -> str:
-    """A formula between dollars as MathML; what MathML cannot say, as text."""
-    formula = re.fullmatch(r"\s*(\$\$?)([^$]+)\1\s*", source)
-    try:
-        page = mathml(formula[2], "block") if formula else ""
-    except ExportError:
-        page = ""
-    is_said = page and "\\" not in page  # a command that is not known stays as it is
-    return page if is_said else _text(source)
+    shown = _terminal(text) if re.search("[\b\r\x1b]", text) else html.escape(text)
+    return f'<pre class="output">{shown}</pre>'
 
 
 def _image(mime: str, output) -> str:
     """A picture inside the page; a drawing too, where no script of its own can run."""
     content, told = output.data[mime], output.data.get("text/plain", "")
+    source = f"data:{mime};base64,{content.strip()}"
     if mime == "image/svg+xml":
-        if "xmlns=" not in content:
-            content = content.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-        source = _inline(content.encode(), mime)
-    else:
-        source = f"data:{mime};base64,{content.strip()}"
+        name = "" if "xmlns=" in content else ' xmlns="http://www.w3.org/2000/svg"'
+        source = _inline(content.replace("<svg", f"<svg{name}", 1).encode(), mime)
     alt = output.metadata.get(mime, {}).get("alt", "" if told.startswith("<") else told)
     return f'<img alt="{html.escape(alt)}" src="{source}">'
 
 
-# Kinds of output in order of preference.
-KINDS = {mime: partial(_image, mime) for mime in ("image/png", "image/svg+xml", "image/jpeg")}
-KINDS |= {
-    "text/markdown": lambda output: markdown(output.data["text/markdown"]),
-    "text/html": lambda output: output.data["text/html"],
-    "text/latex": lambda output: _latex(output.data["text/latex"]),
-    "application/json": lambda output: _text(
-        json.dumps(output.data["application/json"], ensure_ascii=False, indent=1)
-    ),
-    "text/plain": lambda output: _text(output.data["text/plain"]),
+PICTURES = [f"image/{kind}" for kind in ("png", "svg+xml", "jpeg", "gif", "webp", "bmp")]
+KINDS = {  # of output, in order of preference; pictures come first
+    "text/markdown": markdown,
+    "text/html": str,
+    "text/latex": lambda text: markdown(re.sub(r"(?<!\\)\\(?=[\[\]()])", r"\\\\", text)),
+    "application/json": lambda data: _text(json.dumps(data, ensure_ascii=False, indent=1)),
+    "text/plain": _text,
 }
 
 
@@ -129,20 +164,20 @@ def _output(output) -> str:
     if output.output_type == "stream":
         return _text(output.text.rstrip())
     if output.output_type == "error":
-        return _text(f"{output.ename}: {output.evalue}")
-    for mime, show in KINDS.items():
-        if mime in output.data:
-            return show(output)
-    found = ", ".join(output.data) or "без данных"
-    raise ExportError(f"вывод вида {found} на слайде не показать: выведите картинку или текст.")
+        return _text("\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
+    mime = next((mime for mime in (*PICTURES, *KINDS) if mime in output.data), "")
+    is_name = mime == "text/plain" and re.fullmatch("(?s)<.*>", output.data[mime])
+    if mime and not (is_name and len(output.data) > 1):
+        return KINDS[mime](output.data[mime]) if mime in KINDS else _image(mime, output)
+    if output.data:
+        raise ExportError(
+            f"вывод вида {', '.join(output.data)} на слайде не показать: дайте картинку."
+        )
+    return ""
 
 
 def _positions(live, vary: str) -> tuple[list, list[str], int]:
-    """Values of a control to be shown, their labels, and the place of its own value.
-
-    Up to eleven places of a slider, evenly spread (on a log slider by the exponent), all options
-    of a list, both states of a box.
-    """
+    """Values of a control to be shown (eleven even ones of a slider), labels, its own place."""
     import ipywidgets as w
     import numpy as np
 
@@ -162,22 +197,18 @@ def _positions(live, vary: str) -> tuple[list, list[str], int]:
         kinds = "ползунок, список или флажок"
         raise ExportError(f"ручку {vary} ({type(control).__name__}) не перебрать: нужен {kinds}.")
     steps = round((control.max - control.min) / control.step)
-    places = control.min + control.step * np.unique(np.linspace(0, steps, 11).round())
+    values = places = control.min + control.step * np.unique(np.linspace(0, steps, 11).round())
     if isinstance(control, w.FloatLogSlider):
-        start = np.abs(places - np.log(own) / np.log(control.base)).argmin()
-        values = (control.base**places).tolist()
-        shown = [float(f"{value:.3g}") for value in values]
-    else:
-        start = np.abs(places - own).argmin()
-        values = shown = [type(own)(place) for place in places.tolist()]
-    return values, [f"{name} = {v:g}".replace(".", ",") for v in shown], int(start)
+        values, own = control.base**places, np.log(own) / np.log(control.base)
+    values = values.astype(type(control.value)).tolist()
+    labels = [f"{name} = {float(f'{value:.3g}'):g}".replace(".", ",") for value in values]
+    return values, labels, int(np.abs(places - own).argmin())
 
 
 def frames(call: str, vary: str) -> str:
     """HTML of a widget that moves without a kernel: pictures under a slider.
 
-    `call` is the line that makes a `widgets.Live` without arguments, `vary` the name of the
-    control that moves; the other controls stay as they begin.
+    `call` makes a `widgets.Live`; its control `vary` moves, the others stay as they begin.
     """
     from matplotlib import style
 
@@ -209,20 +240,17 @@ def cell_html(cell) -> str:
     from nbconvert.filters import Highlight2HTML
 
     tags = cell.metadata.get("tags", [])
-    if "remove-cell" in tags:
+    if "remove-cell" in tags or cell.cell_type == "raw":
         return ""
     if cell.cell_type == "markdown":
         return markdown(cell.source)
-    if cell.cell_type != "code":
-        return ""
     outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     if "vary" in cell.metadata:
         return frames(cell.source.splitlines()[-1], cell.metadata["vary"])
     if cell.outputs and not outputs:
         return ""  # a widget is dead without a kernel; a still picture stands beside it
-    shows = [] if "remove-input" in tags else [cell.source]
-    shows = [Highlight2HTML(pygments_lexer="python")(source) for source in shows if source]
-    shows += map(_output, outputs)
+    shows = [] if "remove-input" in tags or not cell.source else [cell.source]
+    shows = [*map(Highlight2HTML(pygments_lexer="python"), shows), *map(_output, outputs)]
     return f'<div class="cell">{"".join(shows)}</div>' if shows else ""
 
 
@@ -237,28 +265,54 @@ def _inline(data: bytes, mime: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
-def _math_font() -> bytes:
-    """STIX Two Math (SIL Open Font License) with the characters of our formulas only."""
-    from fontTools import subset
-
-    source = _package("ziamath") / "fonts/STIXTwoMath-Regular.ttf"
-    blocks = "20-17F,2B0-3FF,2000-23FF,27E0-29FF,1D400-1D7FF"
-    with tempfile.TemporaryDirectory() as folder:
-        font = Path(folder, "math.woff")
-        options = ["--flavor=woff", "--layout-features=*", f"--unicodes={blocks}"]
-        subset.main([str(source), f"--output-file={font}", *options])
-        return font.read_bytes()
-
-
 def third_party() -> dict[str, str]:
     """reveal.js and the font for formulas from installed packages, ready for the template."""
+    from fontTools import subset
+
     reveal = _package("sphinx_revealjs") / "_static/revealjs"
-    return {
-        "reveal_css": (reveal / "dist/reveal.css").read_text("utf-8"),
-        "reveal_js": _inline((reveal / "dist/reveal.js").read_bytes(), "text/javascript"),
-        "notes_js": _inline((reveal / "plugin/notes/notes.js").read_bytes(), "text/javascript"),
-        "math_font": _inline(_math_font(), "font/woff"),
-    }
+    source = _package("ziamath") / "fonts/STIXTwoMath-Regular.ttf"
+    # STIX Two Math (SIL Open Font License) with the characters of our formulas only
+    blocks = "--unicodes=20-17F,2B0-3FF,2000-23FF,27E0-29FF,1D400-1D7FF"
+    with tempfile.TemporaryDirectory() as folder:
+        font = Path(folder, "math.woff")
+        how = ["--flavor=woff", "--layout-features=*", blocks]
+        subset.main([str(source), f"--output-file={font}", *how])
+        return {
+            "reveal_css": (reveal / "dist/reveal.css").read_text("utf-8"),
+            "reveal_js": _inline((reveal / "dist/reveal.js").read_bytes(), "text/javascript"),
+            "notes_js": _inline((reveal / "plugin/notes/notes.js").read_bytes(), "text/javascript"),
+            "math_font": _inline(font.read_bytes(), "font/woff"),
+        }
+
+
+def _address(url: str, cell, folder: Path) -> str:
+    """What lies at an address, named in a cell of a notebook in `folder`, as a data URI."""
+    name = unquote(re.split("[?#]", url)[0])
+    for mime, data in cell.get("attachments", {}).get(name.partition("attachment:")[2], {}).items():
+        return f"data:{mime};base64,{data}"
+    mime, path = guess_type(name, strict=False)[0] or "", folder / name
+    is_shown = re.match("(image|audio|video)/", mime) and not re.match(r"[\w+.-]+:|//", url)
+    if not (is_shown and os.path.isfile(path) and os.access(path, os.R_OK)):
+        raise ExportError(f"«{unquote(url)}» не показать: нужен файл с картинкой рядом с тетрадью.")
+    return _inline(path.read_bytes(), mime)
+
+
+def _inside(page: str, cell, folder: Path) -> str:
+    """The page of a cell with all that it loads put inside."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(page, "html.parser")
+    before = str(soup)
+    for tag in soup.find_all(True):
+        style = tag.get("style", "") + (tag.get_text() if tag.name == "style" else "")
+        if outer := re.search(r"(?:url\(|@import)\s*[\"']?(?!data:|#)[^)\"']*", style):
+            raise ExportError(f"стиль с {outer[0]} на слайд не взять: впишите его целиком.")
+        names = {"src", "srcset", "srcdoc", "poster", "data", "background", "xlink:href"}
+        names |= {"href"} if tag.name in ("base", "link", "image", "use") else set()
+        for name in names & tag.attrs.keys():
+            if not tag[name].startswith(("data:", "#")):
+                tag[name] = _address(tag[name], cell, folder)
+    return page if str(soup) == before else str(soup)
 
 
 def _read(path: Path):
@@ -266,31 +320,32 @@ def _read(path: Path):
     import nbformat
 
     try:
-        return nbformat.read(path, as_version=4)
+        nbformat.validate(notebook := nbformat.read(path, as_version=4))
+        return notebook
     except FileNotFoundError:
         raise ExportError(f"тетради {path} нет.") from None
     except Exception as error:  # not JSON, not a notebook: nbformat has many ways to say so
-        kind = type(error).__name__
-        raise ExportError(f"{path} не похож на тетрадь Jupyter ({kind}).") from error
+        raise ExportError(
+            f"{path} не похож на тетрадь Jupyter ({type(error).__name__})."
+        ) from error
 
 
-def _fill(slide: SimpleNamespace, name: str) -> None:
-    """Give a slide of the notebook `name` the HTML of its parts and notes."""
+def _fill(slide: SimpleNamespace, path: Path, cells: list) -> None:
+    """Give a slide of the notebook at `path`, made of `cells`, the HTML of its parts and notes."""
 
-    def page(cell, show):
+    def page(cell):
         try:
-            return show(cell)
+            return _inside(cell_html(cell), cell, path.parent)
         except ExportError as error:
-            line = cell.source.partition("\n")[0]
-            raise ExportError(f"{name}, ячейка «{line}»: {error}") from error
+            line = cell.source.strip().partition("\n")[0]
+            place = f"{path.name}, ячейка {cells.index(cell) + 1}"
+            raise ExportError(f"{place} («{line}»): {error}") from error
 
     for part in slide.parts:
-        part.html = "\n".join(filter(None, (page(cell, cell_html) for cell in part.cells)))
+        part.html = "\n".join(filter(None, map(page, part.cells)))
     slide.parts = [part for part in slide.parts if part.html]
-    notes = [page(cell, lambda cell: markdown(cell.source)) for cell in slide.notes]
-    for part in slide.parts:
-        notes += re.findall(r'(?s)<div class="answer">.*?</div>', part.html)
-    slide.notes = "\n".join(notes)
+    answers = re.findall(r'(?s)<div class="answer">.*?</div>', "".join(p.html for p in slide.parts))
+    slide.notes = "\n".join([*map(page, slide.notes), *answers])
     slide.is_title = slide.parts and "<h1" in slide.parts[0].html
     slide.has_heading = slide.parts and re.search("<h[1-4]", slide.parts[0].html)
 
@@ -299,33 +354,28 @@ def deck(path: Path) -> SimpleNamespace:
     """The deck of a notebook: file name, title, time as its text says, columns of slides."""
     cells = _read(path).cells
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    title = re.search(r"^# (.+)", "\n".join(texts), re.M)
     time = re.search(r"\*\*Время:\*\* (\d+(?:–\d+)? минут\w*)", "\n".join(texts))
     columns = []
     for column in slides_of(cells):
         for slide in column:
-            _fill(slide, path.name)
-        column = [slide for slide in column if slide.parts]
-        if column:
+            _fill(slide, path, cells)
+        if column := [slide for slide in column if slide.parts]:
             columns.append(column)
-    for column in columns:
-        section = re.search("<h[12].*?>(.*?)</h", column[0].parts[0].html)
+            section = re.search("<h[12].*?>(.*?)</h", column[0].parts[0].html)
         for slide in column:
             slide.section = section[1] if section and not slide.has_heading else ""
-    return SimpleNamespace(
-        file=f"{path.stem}.html",
-        title=title[1] if title else path.stem,
-        time=time[1] if time else "",
-        columns=columns,
-        slides=sum(map(len, columns)),
-    )
+    shown = "".join(part.html for column in columns for slide in column for part in slide.parts)
+    title = re.search("(?s)<h1.*?>(.*?)</h1>", shown)
+    title = re.sub("<[^>]*>", "", title[1]) if title else html.escape(path.stem)
+    file, time, count = quote(f"{path.stem}.html"), time[1] if time else "", sum(map(len, columns))
+    return SimpleNamespace(file=file, title=title, time=time, columns=columns, slides=count)
 
 
 def export(notebooks: list[Path], output: Path) -> Path:
     """Write the decks of the notebooks and index.html into the folder `output`; returns the index.
 
-    Files are written aside and then renamed. Raises ExportError, before any work is done if the
-    folder cannot be written.
+    Files are written aside and then renamed. Raises ExportError: before any work is done if the
+    folder cannot be written, at the end with the faults of all notebooks that have no deck.
     """
     from jinja2 import Environment, FileSystemLoader
     from tqdm import tqdm
@@ -335,20 +385,29 @@ def export(notebooks: list[Path], output: Path) -> Path:
     pages = Environment(loader=FileSystemLoader(STYLES))
     styles = {f"{n}_css": (STYLES / f"{n}.css").read_text("utf-8") for n in ("lecture", "deck")}
     styles |= third_party()
+    names = ["index", *(path.stem.casefold() for path in notebooks)]
+    decks, faults = [], []
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output, prefix=".") as aside:
-            decks = []
             for path in tqdm(notebooks, desc="слайды", unit="тетрадь"):
-                decks.append(deck(path))
+                try:
+                    if names.count(path.stem.casefold()) > 1:
+                        raise ExportError(f"имя {path} занято другими слайдами: переименуйте её.")
+                    decks.append(deck(path))
+                except ExportError as error:
+                    faults.append(str(error))
+                    continue
                 page = pages.get_template("deck.html").render(vars(decks[-1]) | styles)
-                Path(aside, decks[-1].file).write_text(page, "utf-8")
+                Path(aside, f"{path.stem}.html").write_text(page, "utf-8")
             index = pages.get_template("index.html").render(decks=decks, **styles)
             Path(aside, "index.html").write_text(index, "utf-8")
-            for page in Path(aside).iterdir():
+            for page in Path(aside).iterdir() if decks else ():
                 os.replace(page, output / page.name)
     except OSError as error:
         raise ExportError(f"в папку {output} нельзя писать ({error.strerror}).") from error
+    if faults:
+        raise ExportError("\n".join(faults))
     return output / "index.html"
 
 

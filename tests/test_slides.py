@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from urllib.parse import quote, unquote, urlsplit
 
 import ipywidgets as w
 import nbformat
@@ -292,13 +293,34 @@ def test_a_picture_has_the_alternative_text_of_its_cell(mime):
     assert 'alt=""' in shown(data | {"text/plain": "<IPython.core.display.SVG object>"})
 
 
-def test_latex_is_mathml_where_it_is_a_formula_and_else_text():
-    assert "<mfrac>" in shown({"text/latex": r"$\displaystyle \frac{a}{b}$", "text/plain": "a/b"})
-    assert 'display="block"' in shown({"text/latex": "$$x$$"})
-    table = r"\begin{tabular}{l} a < b \end{tabular}"
-    for text in (table, r"$\unheardof{x}$", "$x_{$"):
-        page = shown({"text/latex": text})
-        assert "<math" not in page and html.escape(text) in page
+@pytest.mark.parametrize(
+    ("source", "display", "beside"),
+    [
+        (r"$\displaystyle \frac{a}{b}$", "inline", ""),
+        ("$$x$$", "block", ""),
+        (r"\begin{align} a &= b \\ c &= d \end{align}", "block", ""),
+        (r"Если $x<y$, то да", "inline", "то да"),
+        (r"Итого \[x\]", "block", "Итого"),
+        (r"Итого \(x\)", "inline", "Итого"),
+    ],
+)
+def test_latex_is_mathml_where_it_is_a_formula(source, display, beside):
+    page = shown({"text/latex": source, "text/plain": "a/b"})
+    assert f'display="{display}"' in page and beside in page
+    assert not set("$\\") & set(page)
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        (r"\begin{tabular}{l} a < b \end{tabular}", "окружение tabular"),
+        (r"$\unheardof{x}$", r"\unheardof в формуле"),
+        ("$x_{$", "не разобрана формула"),
+    ],
+)
+def test_latex_that_mathml_cannot_say_is_named(source, fault):
+    with pytest.raises(ExportError, match=re.escape(fault)):
+        shown({"text/latex": source})
 
 
 def test_json_is_shown_as_text():
@@ -307,9 +329,306 @@ def test_json_is_shown_as_text():
     assert "&quot;сеть&quot;: [" in page and "null" in page and "IPython" not in page
 
 
+@pytest.mark.parametrize("mime", ["image/gif", "image/webp", "image/bmp"])
+def test_every_picture_that_lab_knows_is_shown_without_its_name(mime):
+    page = shown({mime: "AAAA", "text/plain": "<IPython.core.display.Image object>"})
+    assert source_of(page) == (mime, bytes(3)) and "IPython" not in page
+    assert source_of(shown({mime: "AAAA"})) == (mime, bytes(3))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"application/javascript": "1"},
+        {"application/vnd.vegalite.v5+json": {}, "text/plain": "<VegaLite 5 object>"},
+        {"application/geo+json": {}, "text/plain": "<IPython.display.GeoJSON object>"},
+        {"application/pdf": "JV", "text/plain": "<a.b.Pdf object\n at 0x7f>"},
+    ],
+)
+def test_an_output_is_never_told_by_the_name_of_its_object(data):
+    with pytest.raises(ExportError, match=r"вывод вида application/.* на слайде не показать"):
+        shown(data)
+
+
+def test_what_lab_shows_by_its_name_or_not_at_all_is_so_on_a_slide():
+    assert "&lt;object object at 0x7f&gt;" in shown({"text/plain": "<object object at 0x7f>"})
+    assert shown({}) == '<div class="cell"></div>'
+
+
 def test_the_richest_kind_of_an_output_is_shown():
     assert "<b>да</b>" in shown({"text/plain": "нет", "text/html": "<b>да</b>"})
     assert "<strong>да</strong>" in shown({"text/plain": "нет", "text/markdown": "**да**"})
+
+
+# Terminal
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("  0%|  | 0/2\r 50%|# | 1/2\r100%|##| 2/2\n", "100%|##| 2/2"),
+        ("\r  0%\r100%\nготово\n", "100%\nготово"),
+        ("длинная строка\rкоротко", "коротко строка"),
+        ("длинная строка\r\x1b[Kкоротко", "коротко"),
+        ("строка\r\n и ещё\r\n", "строка\n и ещё"),
+        ("раз\b\b\bдва, 1\b2", "два, 2"),
+        ("\b1/2\b\b\b2/2", "2/2"),
+        ("вне:  0%\n\rвнутри: 50%\x1b[A\rвне: 50%\n\rвнутри: 99%", "вне: 50%\nвнутри: 99%"),
+        ("\x1b[31mкрасное\x1b[0m и нет", "красное и нет"),
+        ("\x1b[1;38;2;255;0;0mцвет\x1b[39;49;00m", "цвет"),
+        ("\x1b]8;;https://a.b\x07ссылка\x1b]8;;\x07\x1b[?25l\x1b(B", "ссылка"),
+        ("\x1b[32m 50%\x1b[0m\r\x1b[32m100%\x1b[0m", "100%"),
+    ],
+)
+def test_text_is_shown_as_a_terminal_leaves_it(said, seen):
+    outputs = [
+        v4.new_output("stream", name="stdout", text=said),
+        v4.new_output("stream", name="stderr", text=said),
+        v4.new_output("error", ename="E", evalue="", traceback=said.splitlines(keepends=False)),
+        v4.new_output("execute_result", data={"text/plain": said}),
+    ]
+    if re.search("[\r\b]|\x1b.A", said):  # a traceback is stored line by line and has none
+        del outputs[2]
+    for output in outputs:
+        page = slides.cell_html(code("", "slide", [output]))
+        assert html.unescape(re.sub("<[^>]*>", "", page)).rstrip() == seen
+
+
+def test_colours_of_a_terminal_are_those_of_the_style():
+    page = slides.cell_html(code("", "-", [v4.new_output("stream", text="\x1b[1;31mнет <b>")]))
+    [classes] = re.findall('<span class="(.*?)">нет &lt;b&gt;</span>', page)
+    style = (slides.STYLES / "deck.css").read_text("utf-8")
+    assert all(f".{name} " in style or f".{name}," in style for name in classes.split())
+
+
+def test_a_traceback_is_shown_whole():
+    lines = [
+        "\x1b[31m-----\x1b[39m",
+        "Cell \x1b[32mIn[1]\x1b[39m, line 1",
+        "ZeroDivisionError: a < b",
+    ]
+    error = v4.new_output("error", ename="ZeroDivisionError", evalue="a < b", traceback=lines)
+    page = slides.cell_html(code("1 / 0", "-", [error]))
+    assert "In[1]" in page and "ZeroDivisionError: a &lt; b" in page and "\x1b" not in page
+
+
+# Formulas
+
+
+def leaks(page):
+    """What of TeX a hearer would see."""
+    return set("\\$&{}") & set(html.unescape(re.sub("<[^<>]*>|&#[^;]*;", "", page)))
+
+
+ENVIRONMENTS = "align align* aligned gather gather* gathered multline equation equation* split"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS.split())
+@pytest.mark.parametrize("written", ["{}", "$${}$$", "До\n\n{}\n\nи после.", "Вот {} здесь"])
+def test_an_environment_is_a_formula_with_dollars_and_without(name, written):
+    rows = "a &= b \\\\ c &< d" if "a" in name[:1] or name == "split" else "a = b \\\\ c < d"
+    formula = f"\\begin{{{name}}} {rows} \\label{{eq:a}} \\end{{{name}}}"
+    page = slides.markdown(written.format(formula))
+    assert page.count("<math") == 1 and 'display="block"' in page and not leaks(page)
+    assert page.count("<mtr>") == (0 if "equation" in name else 2) and "(1)" not in page
+
+
+@pytest.mark.parametrize(
+    ("formula", "seen"),
+    [
+        (r"\arg\max_w f(w)", "arg max w f(w)"),
+        (r"\arg\min_{\theta} L", "arg min θ L"),
+        (r"\arg z", "arg z"),
+        (r"\operatorname*{arg\,max}_w", "arg max w"),
+        (r"\operatorname*{\arg\max}_w", "arg max w"),
+        (r"\operatorname{ранг} A", "ранг A"),
+        (r"\operatorname {diag} \text{align}", "diag align"),
+        (r"\argmax_w", "arg max w"),
+        (r"a = b \label{eq:a}", "a = b"),
+        (r"a = b \notag", "a = b"),
+        (r"a = b \nonumber", "a = b"),
+        (r"a = b \tag{7}", "a = b (7)"),
+        (r"a = b \tag*{[7]}", "a = b [7]"),
+        (r"\begin{align} a &= b \notag \\ c &= d \tag{7} \end{align}", "a = b c = d (7)"),
+        (r"\begin{alignat}{2} a &= b & c &= d \end{alignat}", "a = b c = d"),
+        (r"\begin{array}{lc} a & b \\ c & d \end{array}", "a b c d"),
+        (r"\begin{cases} a & b \\ c & d \end{cases}", "{ a b c d"),
+        (r"\bigl\{ x \bigr\} \Big\| y", "{ x } ‖ y"),
+        (r"\bigl\langle x \bigr\rangle \big\lfloor y", "⟨ x ⟩ ⌊ y"),
+        (r"\text{если $x>0$}", "если x>0"),
+        (r"\text{a\_b, 5\%, a<b, если c<d}", "a_b, 5%, a<b, если c<d"),
+        (r"\{x\} \_ \# \% \$ \& \backslash", "{x} _ # % $ & \\"),
+    ],
+)
+def test_a_formula_says_what_it_says_in_lab(formula, seen):
+    page = slides.mathml(formula)
+    words = html.unescape(re.sub("<[^<>]*>", "", page))
+    assert re.sub(r"\s", "", words) == re.sub(r"\s", "", seen)
+
+
+@pytest.mark.parametrize("sign", [r"\arg\max", r"\operatorname*{arg\,max}", r"\max", r"\lim"])
+def test_what_stands_below_a_sign_in_lab_stands_below_it_on_a_slide(sign):
+    for display in ("block", "inline"):  # in a line the browser moves it aside, as TeX does
+        page = slides.mathml(rf"{sign}_w f", display)
+        assert '<munder><mo movablelimits="true">' in page and "<mi>w</mi></munder>" in page
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        (r"$\eqref{eq:a}$", r"\eqref в формуле"),
+        (r"$$a \ref{b}$$", r"\ref в формуле"),
+        (r"По \eqref{eq:a} видно", r"\eqref{eq:a} на слайде"),
+        (r"<div>По \ref{eq:a} видно</div>", r"\ref{eq:a} на слайде"),
+        (r"\begin{Vmatrix} a \end{Vmatrix}", r"\begin{Vmatrix} на слайде"),
+        (r"$a \newline b$", r"\newline в формуле"),
+        (r"$$\hline$$", r"\hline в формуле"),
+        (r"$$\begin{array}{c} a \\ \hline b \end{array}$$", r"\hline в формуле"),
+        (r"$$\begin{array}{c|c} a & b \end{array}$$", r"\vline в формуле"),
+        (r"$\abs{x}$", r"\abs в формуле"),
+        (r"$\cancel{x}$", r"\cancel в формуле"),
+        (r"$\operatorname{a_{b}}$", r"\operatorname в формуле"),
+        (r"$\R$", r"\R в формуле \R"),
+        (r"$$a & b$$", "& в формуле"),
+        (r"$\text{a {b} c}$", "{ в формуле"),
+        (r"$$\begin{prooftree} a \end{prooftree}$$", "окружение prooftree"),
+        (r"\begin{eqnarray} a &=& b \end{eqnarray}", "окружение eqnarray"),
+        ("```mermaid\ngraph TD\n```", "Mermaid на слайде"),
+    ],
+)
+def test_what_a_slide_cannot_say_is_named(source, fault):
+    with pytest.raises(ExportError, match=re.escape(fault)):
+        slides.markdown(source)
+
+
+def test_the_language_of_a_fence_is_not_its_first_line():
+    assert ">x\n<" in slides.markdown("```псевдокод\nx\n```")
+
+
+def test_code_may_speak_of_tex():
+    page = slides.markdown("`\\eqref{a}`\n\n```latex\n\\begin{tabular} \\ref{b}\n```")
+    assert "eqref" in page and "tabular" in page
+
+
+# What a page loads
+
+
+PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
+
+
+@pytest.fixture
+def inside(tmp_path):
+    """inside(cell) → HTML of a deck of the cell; beside its notebook lie files of these names."""
+    folder = tmp_path / "тетради"
+    names = (
+        "pic.png a/схема сети.svg п.jpeg b.gif c.webp a#1.png 5%.png v.mp4 s.mp3 x.js x.css p.html"
+    )
+    for name in [*names.replace("схема ", "схема_").split(), "../up.png"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name.replace("схема_", "схема ")).write_bytes(PIXEL)
+
+    def made(cell):
+        path = folder / "07_odd.ipynb"
+        cells = [text("# Проба", "slide"), nbformat.from_dict(cell)]
+        nbformat.write(v4.new_notebook(cells=cells), path)
+        [[slide]] = slides.deck(path).columns
+        return "".join(part.html for part in slide.parts) + slide.notes
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("source", "mime"),
+    [
+        ("![x](pic.png)", "image/png"),
+        ('![x](pic.png "подпись")', "image/png"),
+        ("[![x](pic.png)](https://a.b)", "image/png"),
+        ("![x][1]\n\n[1]: pic.png", "image/png"),
+        ("| a |\n|---|\n| ![x](./pic.png) |", "image/png"),
+        ("<details><summary>Ответ</summary>\n\n![x](pic.png)\n\n</details>", "image/png"),
+        ("![x](<a/схема сети.svg>)", "image/svg+xml"),
+        ("![x](a/схема%20сети.svg)", "image/svg+xml"),
+        ("![x](п.jpeg)", "image/jpeg"),
+        ("![x](b.gif?raw=true)", "image/gif"),
+        ("![x](a%231.png)", "image/png"),
+        ("![x](5%25.png)", "image/png"),
+        ("![x](../up.png)", "image/png"),
+        ('<img src="pic.png">', "image/png"),
+        ("Вот <img width=5 src='c.webp' alt=x> она", "image/webp"),
+        ("<IMG SRC=pic.png />", "image/png"),
+        ('<video src="v.mp4" controls></video>', "video/mp4"),
+        ('<video controls><source src="v.mp4"></video>', "video/mp4"),
+        ('<audio src="s.mp3"></audio>', "audio/mpeg"),
+        ('<svg><image href="pic.png"/></svg>', "image/png"),
+        ('<picture><source srcset="c.webp"></picture>', "image/webp"),
+        ('<object data="pic.png"></object>', "image/png"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["-", "notes"])
+def test_a_file_that_a_cell_shows_is_inside_the_page(inside, source, mime, kind):
+    page = inside(text(source, kind))
+    found = re.findall('="data:(.+?);base64,(.+?)"', page)
+    assert set(found) == {(mime, base64.b64encode(PIXEL).decode())}
+
+
+def test_a_file_that_an_output_shows_is_inside_the_page(inside):
+    for data in ({"text/html": "<img src=pic.png>"}, {"text/markdown": "![x](pic.png)"}):
+        assert 'src="data:image/png;base64,' in inside(code("", "-", [stored(data)]))
+
+
+@pytest.mark.parametrize("name", ["a.png", "снимок экрана.png", "a b#1.png"])
+@pytest.mark.parametrize("written", ["![x](attachment:{})", '<img src="attachment:{}">'])
+def test_a_picture_pasted_into_a_cell_is_inside_the_page(inside, name, written):
+    content = base64.b64encode(PIXEL).decode()
+    attached = {"чужая.png": {"image/png": "AAAA"}, name: {"image/png": content}}
+    page = inside(text(written.format(quote(name)), "-") | {"attachments": attached})
+    assert source_of(page) == ("image/png", PIXEL)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("![x](absent.png)", "absent.png"),
+        ("![x](нет.png)", "нет.png"),
+        ("<img src='absent.png'>", "absent.png"),
+        ("![x](attachment:absent.png)", "absent.png"),
+        ("![x](https://a.b/c.png)", "https://a.b/c.png"),
+        ("![x](//a.b/c.png)", "//a.b/c.png"),
+        ("![x](http://[)", "http://["),
+        ("![x](file:///c.png)", "file:///c.png"),
+        ("![x](a)", "a"),
+        ("![x]()", ""),
+        (f"![x]({'a' * 5000}.png)", "aaa.png"),
+        ("![x](a%00.png)", "a\0.png"),
+        ("<base href='https://a.b/'>", "https://a.b/"),
+        ("<table background='absent.png'></table>", "absent.png"),
+        ("<iframe srcdoc='<img src=pic.png>'></iframe>", "<img src=pic.png>"),
+        ("<iframe src='https://a.b'></iframe>", "https://a.b"),
+        ("<iframe src='p.html'></iframe>", "p.html"),
+        ("<script src='x.js'></script>", "x.js"),
+        ("<script src='https://a.b/c.js'></script>", "https://a.b/c.js"),
+        ("<link rel=stylesheet href='x.css'>", "x.css"),
+        ("<video poster='absent.png'></video>", "absent.png"),
+        ("<img srcset='pic.png 1x, big.png 2x'>", "pic.png 1x, big.png 2x"),
+        ("<p style='background: url(pic.png)'>x</p>", "url(pic.png"),
+        ("<style>@import 'https://a.b/c.css';</style>", "@import 'https://a.b/c.css"),
+    ],
+)
+def test_what_cannot_be_put_inside_is_named_with_its_cell(inside, source, named):
+    where = re.escape(f"07_odd.ipynb, ячейка 2 («{source}»): ") + f".*{re.escape(named)}"
+    with pytest.raises(ExportError, match=where):
+        inside(text(source, "-"))
+    where = where.replace(re.escape(source), "show\\(\\)")
+    if "attachment" not in source and source.startswith("<"):
+        with pytest.raises(ExportError, match=where):
+            inside(code("show()", "-", [stored({"text/html": source})]))
+
+
+def test_links_and_what_is_inside_already_stay_as_they_are(inside):
+    source = "[a](https://a.b) [б](данные.csv) <img src='data:image/png;base64,AAAA'> `<img src=x>`"
+    source += "\n\n<p style='background: url(data:image/png;base64,AAAA)'>x</p> $a<b$"
+    page = inside(text(source, "-"))
+    assert slides.markdown(source) in page
 
 
 def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
@@ -318,8 +637,18 @@ def test_notes_are_for_the_speaker_and_answers_in_a_box(page):
     assert len(re.findall(answer, page)) == 2  # on the slide, shut, and in the notes
 
 
-def test_links_lead_to_decks(page):
-    assert 'href="00_contents.html#toc"' in page
+@pytest.mark.parametrize(
+    ("link", "deck"),
+    [
+        ("00_contents.ipynb#toc", "00_contents.html#toc"),
+        ("./00_contents.ipynb", "00_contents.html"),
+        ("../main/00_contents.ipynb", "00_contents.html"),
+        ("Лекция%20%232.ipynb#x", "%D0%9B%D0%B5%D0%BA%D1%86%D0%B8%D1%8F%20%232.html#x"),
+        ("https://a.b/c.ipynb", "https://a.b/c.ipynb"),
+    ],
+)
+def test_links_lead_to_decks(link, deck):
+    assert f'href="{deck}"' in slides.markdown(f"[x]({link})")
 
 
 def test_a_deck_asks_for_nothing(page):
@@ -330,6 +659,36 @@ def test_a_deck_asks_for_nothing(page):
 def test_the_index_names_decks_and_their_time(notebook, tmp_path):
     index = export([notebook], tmp_path / "decks").read_text("utf-8")
     assert 'href="01_small.html"' in index and ">Проба<" in index and "5–7 минут" in index
+
+
+NAMES = ["Лекция #2", "100%", "a?b", "a&b", "a'b", "a b", "a%20b", "<b>", '"a"']
+
+
+def test_the_index_leads_to_a_deck_of_any_name(tmp_path):
+    for name in NAMES:
+        nbformat.write(v4.new_notebook(cells=[text("Проба", "slide")]), tmp_path / f"{name}.ipynb")
+    index = export(sorted(tmp_path.glob("*.ipynb")), tmp_path / "decks").read_text("utf-8")
+    found = re.findall('<a href="(.*?)">(.*?)</a>', index)
+    links = {unquote(urlsplit(link).path): html.unescape(title) for link, title in found[::2]}
+    assert links == {f"{name}.html": name for name in NAMES}
+    assert all((tmp_path / "decks" / name).is_file() for name in links)
+
+
+@pytest.mark.parametrize(
+    ("sources", "title"),
+    [
+        (["```python\n# x\n```\n\n# Да"], "Да"),
+        (["    # x\n\nкод", "# Да"], "Да"),
+        (["~~~\n# x\n~~~", "Да\n==="], "Да"),
+        (["<!--\n# x\n-->", "# Да & **нет** `<b>`"], "Да &amp; нет &lt;b&gt;"),
+        (["## Раздел", "# Сеть $h_t$"], "Сеть ht"),
+        (["```\n# x\n```"], "07_odd"),
+    ],
+)
+def test_a_title_is_a_heading_that_is_seen(tmp_path, sources, title):
+    path = tmp_path / "07_odd.ipynb"
+    nbformat.write(v4.new_notebook(cells=[text(source, "slide") for source in sources]), path)
+    assert slides.deck(path).title == title
 
 
 def test_decks_are_made_anew_over_old_ones_and_nothing_else_stays(notebook, tmp_path):
@@ -378,14 +737,44 @@ def test_what_cannot_be_shown_is_named_with_its_notebook_and_cell(tmp_path):
         code("report()\n1", "-", [stored({"application/pdf": "JV"})]),
     ]
     nbformat.write(v4.new_notebook(cells=cells), path)
-    where = r"07_odd\.ipynb, ячейка «report\(\)»: вывод вида application/pdf .* не показать"
+    where = r"07_odd\.ipynb, ячейка 2 \(«report\(\)»\): вывод вида application/pdf .* не показать"
     with pytest.raises(ExportError, match=where):
         slides.deck(path)
     for kind in ("slide", "notes"):
         cells = [text("# Проба", "slide"), text("Вот $x_{$", kind)]
         nbformat.write(v4.new_notebook(cells=cells), path)
-        with pytest.raises(ExportError, match=r"ячейка «Вот \$x_{\$»: не разобрана формула x_{\.$"):
+        with pytest.raises(
+            ExportError, match=r"ячейка 2 \(«Вот \$x_{\$»\): не разобрана формула x_{\.$"
+        ):
             slides.deck(path)
+
+
+def test_a_fault_of_one_notebook_does_not_stop_the_others(notebook, tmp_path):
+    paths = [tmp_path / name for name in ("02_odd.ipynb", "03_bad.ipynb", "04_same.ipynb")]
+    cells = [text("# Проба", "slide"), text("![x](absent.png)", "-")]
+    nbformat.write(v4.new_notebook(cells=cells), paths[0])
+    paths[1].write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}')
+    (tmp_path / "a").mkdir()
+    paths += [tmp_path / "a/index.ipynb"]
+    for path in paths[2:]:
+        path.write_bytes(notebook.read_bytes())
+    failed = run(*paths, notebook, "--output", tmp_path / "decks")
+    assert failed.returncode == 2 and "Traceback" not in failed.stderr
+    faults = failed.stderr.split("Слайды не сделаны: ")[1].splitlines()
+    named = ["02_odd.ipynb, ячейка 2", "03_bad.ipynb не похож", "index.ipynb занято"]
+    assert len(faults) == 3 and all(
+        name in fault for name, fault in zip(named, faults, strict=True)
+    )
+    names = sorted(path.name for path in (tmp_path / "decks").iterdir())
+    assert names == ["01_small.html", "04_same.html", "index.html"]
+    assert "02_odd" not in (tmp_path / "decks/index.html").read_text("utf-8")
+
+
+def test_two_notebooks_of_one_name_are_told_apart_or_refused(notebook, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/01_SMALL.ipynb").write_bytes(notebook.read_bytes())
+    with pytest.raises(ExportError, match=r"01_SMALL\.ipynb занято"):
+        export([notebook, tmp_path / "a/01_SMALL.ipynb"], tmp_path / "decks")
 
 
 def test_a_missing_package_is_named(notebook, tmp_path):
