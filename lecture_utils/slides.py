@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from urllib.parse import quote, unquote
 
 from lecture_utils.figures.style import STYLES
+from lecture_utils.files import speak_on_any_console
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -413,6 +414,7 @@ def export(notebooks: list[Path], output: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 2 if the decks could not be made."""
+    speak_on_any_console()
     parser = argparse.ArgumentParser("lecture_utils.slides", description="Слайды без сети.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="тетради (без них все)")
     parser.add_argument("--output", type=Path, default=ROOT / "decks", help="куда (decks)")

@@ -449,6 +449,15 @@ def test_nothing_of_ones_own_text_is_cut_off(file, monkeypatch):
     assert load_novel() == (RAW, "file", "текст.txt", False)
 
 
+TWO_BOOKS = "Предисловие.\n\nЧасть первая\n\n" + "Слово. " * 900 + "\nКонец\n\n"
+TWO_BOOKS += "Часть вторая\n\n" + "Дело. " * 900 + "\nКонец\n"
+
+
+def test_a_text_that_is_built_like_the_novel_is_kept_whole(file, monkeypatch):
+    monkeypatch.setenv("LECTURE_NOVEL", str(file(TWO_BOOKS)))
+    assert load_novel().text == TWO_BOOKS
+
+
 @pytest.mark.parametrize("brought", [RAW, PLAIN, PLAIN.replace("\n", "\r\n")])
 def test_the_novel_is_known_by_its_letters_in_a_file_too(file, monkeypatch, brought):
     letters = hashlib.sha256("".join(PLAIN.split()).encode()).hexdigest()

@@ -370,6 +370,17 @@ def torchrun(count: int, code: str, *arguments) -> None:
     subprocess.run(list(map(str, command)), check=True, env=environment, capture_output=True)
 
 
+def test_an_unreadable_corpus_is_one_sentence_of_several_processes(tmp_path):
+    (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x00\x01" * 99)
+    code = "import sys; from lecture_utils.novel import main; sys.exit(main(sys.argv[1:]))"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        torchrun(2, code, "--corpus", tmp_path / "noise.txt", "--output", tmp_path / "w.pt")
+    said = caught.value.stderr.decode()
+    assert said.count("noise.txt» не в UTF-8") == 1
+    assert "lecture_utils/" not in said  # what follows is torchrun's own report
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.txt"]
+
+
 FIFTY_STEPS = """
 import json, pathlib, sys, torch
 import torch.distributed as dist

@@ -1,15 +1,23 @@
 """Notebook 07 runs to its end on whatever text a reader brings."""
 
+import html
+import math
 import random
 import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import pytest
+from nbconvert.filters import markdown2html
 
 from lecture_utils import corpora
 from lecture_utils.corpora import CorpusError
+from lecture_utils.figures import plots
+from lecture_utils.figures.style import literal
+from lecture_utils.vocabulary import split_words
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_lab_novel.ipynb"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "tolstoy"  # beside the checkout, if at all
@@ -61,6 +69,7 @@ def made() -> dict[str, bytes]:
         "Ukrainian": several(ukrainian, 200),
         "stress marks": STRESSED,
         "signs of Markdown": signs,
+        "1798 words": " ".join(split_words(TALE)[:1798]),
         "two sentences over and over": "Кот спал. Дом стоял.\n" * 1200,
     }
     return {name: text.encode() for name, text in texts.items()} | {
@@ -110,3 +119,31 @@ def test_two_hundred_words_are_refused_by_a_sentence(tmp_path, monkeypatch):
     path.write_text(" ".join(TALE.split()[:200]), encoding="utf-8")
     with pytest.raises(CorpusError, match=r"В тексте 2\d\d слов и знаков.*не меньше 1000"):
         run_all(path, monkeypatch, steps=15)
+
+
+def test_letters_without_capitals_and_marks_unseen_cost_a_finite_sum():
+    (source,) = (
+        cell.source
+        for cell in nbformat.read(NOTEBOOK, 4).cells
+        if cell.source.startswith("def capital_nats")
+    )
+    names = {"Counter": Counter, "pairwise": pairwise, "math": math}
+    exec(source, names)
+    for train, words in [("аа", "аБ"), ("аа", ".а"), ("АБ", "аб"), ("аб.А", "АБ"), ("а.", "..")]:
+        assert 0 < names["capital_nats"](train, words) < 10
+
+
+SIGNS = r"| * _ $x^2$ ` ``` < > & &amp; # ~ [a](b) \ ![c](d) <b> 1. $$ \( \begin{align}"
+
+
+@pytest.mark.parametrize("text", [SIGNS, *SIGNS.split()])
+def test_signs_of_markdown_are_shown_as_they_are(text):
+    page = markdown2html(f"| a |\n|---|\n| {literal(text)} |\n")
+    (cell,) = re.findall("<td>(.*?)</td>", page, re.DOTALL)
+    assert html.unescape(cell).strip() == text and "<" not in cell
+
+
+def test_a_dollar_in_a_text_breaks_no_picture():
+    words = ["$", "$x^", "a_{$", "\\frac", "%", "$$"]
+    plots.png(plots.over_text(range(6), words, [True, False] * 3, y_label="c"))
+    plots.png(plots.distributions({"сеть": [0.2] * 6}, words))

@@ -1,6 +1,7 @@
 """sampling: the rules, and generation with a carried state."""
 
 import math
+import unicodedata
 
 import pytest
 import torch
@@ -174,6 +175,17 @@ def test_text_goes_on_from_the_prompt_and_never_writes_unk(words):
     texts = continue_text(words, WORDS, "Все смешалось", 30, count=20)
     assert all(text.startswith("Все смешалось") and UNK not in text for text in texts)
     assert len(set(texts)) == 20
+
+
+def test_a_prompt_in_letters_of_two_signs_is_the_same_prompt(words, letters):
+    composed, decomposed = (unicodedata.normalize(form, "Ёж и её") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    texts = [continue_text(words, WORDS, prompt, 5) for prompt in (composed, decomposed)]
+    assert texts[0] == texts[1]
+    names = [
+        sample_names(letters, LETTERS, 3, prefix=p.split()[-1]) for p in (composed, decomposed)
+    ]
+    assert names[0] == names[1]
 
 
 def test_an_unknown_word_is_read_as_unk_and_said(words, capsys):

@@ -111,13 +111,12 @@ def distributions(rules: Mapping[str, Sequence[float]], symbols: Sequence[str]) 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = figure.subplots(1, len(rules), sharey=True, squeeze=False)[0]
     places, first = np.arange(len(symbols)), next(iter(rules.values()))
-    plain = {"parse_math": False}  # a text may hold a $
-    words = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    slant = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    look = slant if max(map(len, symbols)) > 1 else {}
     for axes, (name, probs) in zip(panels, rules.items(), strict=True):
         axes.bar(places, probs, color=OUTPUT)
         axes.stairs(first, np.arange(len(symbols) + 1) - 0.5, color=PALETTE["ink"], linestyle=":")
-        look = plain | (words if max(map(len, symbols)) > 1 else {})
-        axes.set_xticks(places, symbols, **look)
+        axes.set_xticks(places, symbols, parse_math=False, **look)  # a text may hold a $
         axes.set_title(name, fontsize="medium")
     panels[0].set_ylabel("вероятность")
     best = "; ".join(
@@ -138,8 +137,7 @@ def over_text(
     whole = {"where": np.asarray(marked), "step": "mid", "transform": axes.get_xaxis_transform()}
     look = {"color": PALETTE["V"], "alpha": 0.15, "hatch": "//"}
     axes.fill_between(places, 0, 1, **whole, **look, label="внутри кавычек")
-    rotation = 90 if max(map(len, words)) > 1 else 0
-    axes.set_xticks(places, words, rotation=rotation, parse_math=False)
+    axes.set_xticks(places, words, rotation=90 * (max(map(len, words)) > 1), parse_math=False)
     axes.margins(x=0.01)
     axes.legend(loc="upper right")
     low, high = words[int(np.argmin(values))], words[int(np.argmax(values))]

@@ -89,7 +89,7 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
     command += ["--expose-app-in-browser", f"--ServerApp.root_dir={work}"]
-    environment = os.environ | folders | {"LECTURE_NOVEL": "story"}
+    environment = os.environ | folders | {"LECTURE_NOVEL": "story", "LECTURE_STEPS": "100"}
     with open(home / "log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
