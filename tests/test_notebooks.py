@@ -162,7 +162,8 @@ def comparable(outputs):
 
 
 @pytest.mark.slow
-def test_every_cell_can_be_run_twice_with_the_same_result(notebook):
+def test_every_cell_can_be_run_twice_with_the_same_result(notebook, monkeypatch):
+    monkeypatch.setenv("LECTURE_STEPS", "100")
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):

@@ -21,9 +21,7 @@ from lecture_utils.vocabulary import split_words
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_lab_novel.ipynb"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "tolstoy"  # beside the checkout, if at all
-REAL_NAMES = """
-    Алёша горшок,Праведный судья,После бала,Метель,Детство,Крейцерова соната,Казаки,Юность,
-    Война и мир. Том 1,Воскресение"""
+REAL_NAMES = ("Алёша горшок", "Праведный судья", "Метель", "Детство", "Казаки")
 
 TALE = corpora.story_text().text[:40_000]
 SENTENCES = TALE.splitlines()
@@ -108,7 +106,7 @@ def test_the_lab_runs_on_any_text(kind, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="Tolstoy's prose is not beside the checkout")
-@pytest.mark.parametrize("name", [name.strip() for name in REAL_NAMES.split(",")])
+@pytest.mark.parametrize("name", REAL_NAMES)
 def test_the_lab_runs_on_real_books(name, monkeypatch):
     names = run_all(REAL / f"{name}.txt", monkeypatch, steps=15)
     assert all(perplexity > 1 for perplexity in names["final"].values())
