@@ -78,7 +78,9 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
             if file.tell() < 4 * 10:
                 raise CorpusError(f"В файле «{path}» почти нет слов: возьмите текст подлиннее.")
             file.flush()
-            ids = np.memmap(file, dtype=np.int32, mode="r+")  # outlives the name and the closing
+            vocabulary = _by_frequency(np.memmap(file, np.int32, "r+"), list(number))
+            # Mapped anew, only what is read comes into memory; a map outlives its file's closing.
+            ids = np.memmap(file, dtype=np.int32, mode="c")
     except UnicodeDecodeError as error:
         raise CorpusError(f"Файл «{path}» не в UTF-8: сохраните его в этой кодировке.") from error
     except OSError as error:
@@ -86,7 +88,6 @@ def divide_file(path: str | Path, folder: str | Path) -> Corpus:
             f"Файл «{path}» нельзя прочесть или рядом с результатом нельзя записать его номера: "
             f"{error.strerror}."
         ) from error
-    vocabulary = _by_frequency(ids, list(number))
     return _cut(vocabulary, torch.from_numpy(ids))
 
 
