@@ -1,5 +1,6 @@
 """vocabulary: the tokenizer, its inverse, and a numbering that never changes."""
 
+import re
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lecture_utils import corpora
 from lecture_utils.vocabulary import (
     END,
     FEMALE,
@@ -57,6 +59,12 @@ def test_join_restores_spaces_and_quotes(text):
 )
 def test_accents_and_invisible_signs_belong_to_their_word(word):
     assert split_words(f"– {word}, да") == ["–", word, ",", "да"]
+
+
+def test_the_tale_is_cut_as_the_stored_results_were_made():
+    tale = corpora.story_text().text
+    assert split_words(tale) == re.findall(r"\w+(?:-\w+)*|[^\w\s]", tale)
+    assert join_words(split_words(tale)) == " ".join(tale.split())
 
 
 @given(texts)
