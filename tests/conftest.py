@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import signal
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
@@ -12,10 +13,18 @@ settings.load_profile("course")
 
 @pytest.fixture
 def full_disk():
-    """A function: from its call on no file may be longer than so many bytes."""
+    """A block in which no file may grow longer than so many bytes; pytest's own log is one too."""
     resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    asked = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, asked)
+
+    @contextmanager
+    def block(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        asked = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, asked)
+
+    return block

@@ -277,8 +277,8 @@ def test_a_full_disk_at_the_end_is_told_in_sentences(full_disk, tmp_path, capsys
     text = tmp_path / "short.txt"
     text.write_text(" ".join(split_words(TEXT)[:1500]), encoding="utf-8")
     weights, run = tmp_path / "w.pt", tmp_path / "run.pt"
-    full_disk(20_000)
-    assert words("--corpus", text, "--output", weights, "--checkpoint", run) == 2
+    with full_disk(20_000):
+        assert words("--corpus", text, "--output", weights, "--checkpoint", run) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if "шаг/с" not in line]
     assert "run.pt записать не удалось" in said[0] and "w.pt веса записать не удалось" in said[1]
     assert "Освободите место на диске" in said[-1] and len(said) == 4

@@ -307,8 +307,8 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(tmp_path, full_disk, cap
     whole, _ = stream_run(steps=20)
     stream_run(steps=8, checkpoint=path)
     kept = path.read_bytes()
-    full_disk(len(kept) // 2)
-    model, history = stream_run(steps=20, checkpoint=path)
+    with full_disk(len(kept) // 2):
+        model, history = stream_run(steps=20, checkpoint=path)
     assert same_weights(whole, model) and history.stopped == "finished"
     assert "run.pt записать не удалось" in capsys.readouterr().err
     assert path.read_bytes() == kept and list(tmp_path.iterdir()) == [path]
