@@ -291,7 +291,7 @@ def _address(url: str, cell, folder: Path) -> str:
     name = unquote(re.split("[?#]", url)[0])
     for mime, data in cell.get("attachments", {}).get(name.partition("attachment:")[2], {}).items():
         return f"data:{mime};base64,{data}"
-    mime, path = guess_type(name, strict=False)[0] or "", folder / name
+    mime, path = guess_type("x" + os.path.splitext(name)[1], strict=False)[0] or "", folder / name
     is_shown = re.match("(image|audio|video)/", mime) and not re.match(r"[\w+.-]+:|//", url)
     if not (is_shown and os.path.isfile(path) and os.access(path, os.R_OK)):
         raise ExportError(f"«{unquote(url)}» не показать: нужен файл с картинкой рядом с тетрадью.")
