@@ -22,14 +22,13 @@ NOVEL_URL = f"https://raw.githubusercontent.com/d0rj/RusLit/{NOVEL_COMMIT}/"
 NOVEL_URL += quote("prose/Tolstoy/Анна Каренина.txt")
 NOVEL_SHA256 = "d2e7edc4ff420826de3c73307722deaf2b5905879a0a1cd95c5f87e3ae483a22"
 NOVEL_BYTES = 3_189_203
-NOVEL_LETTERS = (
-    "35aaf7254a6ac4faf6163eaac6892dcb4ea3577ff655db847a5834a9337ebd89"  # blanks left out
-)
+# SHA-256 of the novel alone, its blanks left out.
+NOVEL_LETTERS = "35aaf7254a6ac4faf6163eaac6892dcb4ea3577ff655db847a5834a9337ebd89"
 SHORTEST = 1000  # words and marks that the labs need
-# How files begin that are not plain text.
+# How files begin that are not plain text, in lower case.
 FORMATS = {
-    b"%PDF": "PDF",
-    b"PK\x03\x04": "DOCX, EPUB или архив",
+    b"%pdf": "PDF",
+    b"pk\x03\x04": "DOCX, EPUB или архив",
     b"\xd0\xcf\x11\xe0": "DOC",
     rb"{\rtf": "RTF",
     b"<?xml": "FB2 или другой XML",
@@ -91,9 +90,7 @@ def read_text(path: str | Path) -> str:
         why = "не найден" if isinstance(error, FileNotFoundError) else "не читается"
         raise CorpusError(f"Файл «{path}» {why}: укажите путь к текстовому файлу.") from error
     begins = raw[:500].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if kind := next(
-        (name for sign, name in FORMATS.items() if begins.startswith(sign.lower())), ""
-    ):
+    if kind := next((FORMATS[sign] for sign in FORMATS if begins.startswith(sign)), ""):
         raise CorpusError(
             f"Файл «{path}» — это {kind}, а нужен простой текст: откройте его в своей программе и "
             "сохраните как текст (TXT) в UTF-8."
@@ -243,7 +240,7 @@ def load_novel() -> Text:
     if not Path(own).exists():
         raise CorpusError(f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь или story.")
     text = read_text(own)
-    for novel in (text, strip_edition(text)):
+    for novel in dict.fromkeys((text, strip_edition(text))):
         letters = "".join(novel.split()).encode()
         if hashlib.sha256(letters).hexdigest() == NOVEL_LETTERS:
             return Text(novel, "file", "Анна Каренина", True)

@@ -97,10 +97,10 @@ def train(
     step the `callbacks` hear (history, model), and once more when a run ends early: one that
     answers True ends it, as ■ does, and what has been learned stays. A run whose `checkpoint` file
     exists goes on from it, bit for bit on the CPU with as many threads; more steps or seconds in
-    the plan prolong it. Afterwards, whatever
-    happens, the model is in evaluation and the step sizes are what they were. Under torchrun each
-    process takes its share of the streams. Raises ValueError before any step is made;
-    FloatingPointError, before the weights are touched, if a loss or a gradient is not finite.
+    the plan prolong it. Afterwards, whatever happens, the model is in evaluation and the step sizes
+    are what they were. Under torchrun each process takes its share of the streams. Raises
+    ValueError before any step is made; FloatingPointError, before the weights are touched, if a
+    loss or a gradient is not finite.
     """
     with _opened(model, batches, optimizer, plan, valid, checkpoint) as run:
         batches, device, state = run.batches, run.device, run.state
