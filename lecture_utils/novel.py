@@ -225,14 +225,15 @@ def _check_files(options: argparse.Namespace) -> None:
         check_writable(path)
     if options.resume and not options.checkpoint:
         raise ValueError("--resume продолжает обучение из файла: назовите его в --checkpoint.")
-    if options.resume and not Path(options.checkpoint).exists():
-        print(f"Контрольной точки {options.checkpoint} ещё нет: обучение начинается с начала.")
+    goes_on = options.resume and Path(options.checkpoint).exists()
     for option, path in (("--checkpoint", options.checkpoint), ("--output", options.output)):
-        if path and Path(path).exists() and not options.resume:
+        if path and Path(path).exists() and not goes_on:
             raise ValueError(
-                f"Файл {path} уже есть: чтобы продолжить прежнее обучение, добавьте --resume, "
-                f"а чтобы начать новое, назовите в {option} другой файл."
+                f"Файл {path} уже есть: чтобы продолжить прежнее обучение, добавьте --resume и "
+                f"его --checkpoint, а чтобы начать новое, назовите в {option} другой файл."
             )
+    if options.resume and not goes_on:
+        print(f"Контрольной точки {options.checkpoint} ещё нет: обучение начинается с начала.")
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if options.batch_size % processes:
         raise ValueError(

@@ -258,6 +258,8 @@ def test_weights_are_not_overwritten_without_a_word(refused, file, capsys):
     weights = file.parent / "w.pt"
     weights.write_bytes(b"old")
     refused("w.pt уже есть", "--corpus", file, "--output", weights)
+    absent = ("--resume", "--checkpoint", file.parent / "absent.pt")  # nothing to go on from
+    refused("w.pt уже есть", "--corpus", file, "--output", weights, *absent)
 
 
 def test_a_run_can_be_prolonged_and_says_what_that_means(file, capsys):
