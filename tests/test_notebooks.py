@@ -39,6 +39,11 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+def test_the_lecture_and_its_author_are_named(notebook):
+    prose = "\n".join(cell.source for cell in text_cells(notebook))
+    assert "С. В. Макрушин" in prose and "Финансовый университет" in prose
+
+
 # A notebook stripped of its outputs would pass nbval for nothing
 
 

@@ -262,11 +262,11 @@ def test_a_path_that_leaves_the_surface_ends_at_its_edge_and_says_so(surface):
     figure = plots.cliff(surface, {"без отсечения": path})
     x, y, z = figure.axes[0].lines[-2].get_data_3d()
     np.testing.assert_allclose([x, y, z], [[4.8, 4.8, 5.3], [-2, -1.2, -0.2], [0.1, 0.2, 0.09]])
-    assert "без отсечения: улетел за край, потери в конце 0.090" in figure.get_label()
+    assert "без отсечения: улетел за край, потери в конце 0,090" in figure.get_label()
 
 
 def test_a_start_outside_the_surface_is_named_with_its_ranges(surface):
-    ranges = r"w от 3\.8 до 5\.8, b от -3\.2 до -0\.2"
+    ranges = "w от 3,8 до 5,8, b от −3,2 до −0,2"
     with pytest.raises(ValueError, match=rf"Старт \[9\.0, -2\.0\] вне рисунка: нужны {ranges}"):
         plots.cliff(surface, {"без отсечения": np.array([[9.0, -2.0, 0.1]])})
 
@@ -278,6 +278,27 @@ def test_the_spread_goes_through_the_medians_and_shows_every_seed():
     assert line.get_ydata().tolist() == [2, 5]
     np.testing.assert_array_equal([p.get_ydata() for p in points], y.T)
     assert "Линии — медианы, точки — 3 запусков" in figure.get_label()
+
+
+def test_numbers_along_the_axes_have_decimal_commas_and_long_minuses():
+    figure = plots.curves({"": (np.linspace(-1, 1, 9),) * 2}, x_label="x", y_label="y")
+    plots.png(figure)
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        told = [label.get_text() for label in axis.get_ticklabels()]
+        assert any("−0,5" in text for text in told) and not any("." in text for text in told)
+
+
+def test_five_numbers_are_points_and_six_a_line():
+    lines = {str(n): (range(n), range(n)) for n in (5, 6)}
+    few, many = plots.curves(lines, x_label="x", y_label="y").axes[0].lines
+    assert few.get_linestyle() == "None" and many.get_linestyle() != "None"
+
+
+def test_a_row_of_seeds_needs_no_level():
+    runs = {"одна": [0.1, 0.3], "другая": [0.2, 0.25]}
+    figure = plots.seeds(runs, {"одна": 0.5}, x_label="доля", plain="наудачу")
+    assert [line.get_label() for line in figure.axes[0].lines].count("наудачу") == 1
+    assert "одна: от 0,10 до 0,30, наудачу 0,50; другая: от 0,20 до 0,25." in figure.get_label()
 
 
 # ---- Live ------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_the_half_life_is_marked_where_the_curve_passes_one_half():
     assert left == 0.5 and k == pytest.approx(5.46, abs=0.01)
     before, after = curve.get_ydata()[[5, 6]]
     assert before > 0.5 > after
-    assert "половина через 5.5 шага" in curve.get_label()
+    assert "половина через 5,5 шага" in curve.get_label()
 
 
 def test_a_change_is_priced_in_nats_for_each_letter():
@@ -167,7 +167,8 @@ def test_a_change_is_priced_in_nats_for_each_letter():
     assert title.split()[2] == title.split()[4]
     ((changed, plain), (new_price, old_price)), title = drawn("zero")
     assert (changed == 0).all() and plain.any() and (new_price[1:] != old_price[1:]).any()
-    assert f"{old_price[1:].mean():.2f} → {new_price[1:].mean():.2f}" in title
+    means = f"{old_price[1:].mean():.2f} → {new_price[1:].mean():.2f}"
+    assert means.replace(".", ",") in title
     ((changed, plain), (new_price, old_price)), title = drawn("hold_f")
     assert new_price[1:].mean() > old_price[1:].mean() + 1
 

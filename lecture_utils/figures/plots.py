@@ -9,16 +9,30 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from lecture_utils.figures.diagrams import PALETTE
+from lecture_utils.figures.style import comma
 
 OUTPUT, GREY = PALETTE["output"], "#5F6B7A"
 
 
+class DecimalComma(ScalarFormatter):
+    """Numbers along an axis as Russian writes them, whatever locale the machine has."""
+
+    def __call__(self, x, pos=None):
+        """The label of the place x."""
+        return super().__call__(x, pos).replace(".", ",")
+
+
 def png(figure: Figure, scale: float = 1.5) -> bytes:
-    """The picture as PNG, `scale` times finer than its size on the page."""
+    """The picture as PNG, `scale` times finer than its size on the page; decimal commas."""
+    for axis in figure.findobj(Axis):
+        if type(axis.get_major_formatter()) is ScalarFormatter:
+            axis.set_major_formatter(DecimalComma())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=scale * figure.dpi)
     return buffer.getvalue()
@@ -58,21 +72,25 @@ def curves(
     y_label: str,
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Several curves `name: (x, y)` in one picture, over horizontal `levels` `name: y`."""
+    """Several curves `name: (x, y)` in one picture, over horizontal `levels` `name: y`.
+
+    Up to five numbers are points only: a line would claim what lies between them.
+    """
     figure, axes = _axes(8, 4, xlabel=x_label, ylabel=y_label)
     for number, (name, (x, y)) in enumerate(lines.items()):
-        style = ["-", "--", "-.", ":"][number % 4]
-        axes.plot(x, y, style, marker="o" if len(x) < 20 else "", markersize=4, label=name)
+        style = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))][number % 5] if len(x) > 5 else ""
+        look = {"marker": "osD^v"[number % 5], "markersize": 4 if len(x) > 5 else 9}
+        axes.plot(x, y, linestyle=style, label=name, **(look if len(x) < 20 else {}))
     for number, (name, y) in enumerate((levels or {}).items()):
         axes.axhline(y, color=GREY, linestyle=[":", "--", "-."][number % 3], linewidth=1.5)
         look = {"xycoords": ("axes fraction", "data"), "ha": "right", "color": "#444444"}
-        axes.annotate(f"{name}: {y:.2f}", (1, y), (-4, 3), textcoords="offset points", **look)
+        axes.annotate(f"{name}: {comma(y)}", (1, y), (-4, 3), textcoords="offset points", **look)
     if all(np.asarray(x).dtype.kind == "i" for x, _ in lines.values()):
         axes.locator_params(axis="x", integer=True)
     if len(lines) > 1:
         axes.legend()
-    ends = "; ".join(f"{name}: от {y[0]:.2f} до {y[-1]:.2f}" for name, (_, y) in lines.items())
-    extra = "; ".join(f"{name}: {y:.2f}" for name, y in (levels or {}).items())
+    ends = "; ".join(f"{n}: от {comma(y[0])} до {comma(y[-1])}" for n, (_, y) in lines.items())
+    extra = "; ".join(f"{name}: {comma(y)}" for name, y in (levels or {}).items())
     told = f"Кривые: {y_label} в зависимости от «{x_label}». {ends}."
     figure.set_label(f"{told} Уровни: {extra}." if extra else told)
     return figure
@@ -95,10 +113,10 @@ def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1) -> Figur
     names, numbers = list(values), list(values.values())
     figure, axes = _axes(8, 0.7 + 0.45 * len(names), xlabel=x_label)
     drawn = axes.barh(names, numbers, color=[GREY] * (len(names) - 1) + [OUTPUT])
-    axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
+    axes.bar_label(drawn, fmt=lambda number: comma(number, f".{digits}f"), padding=4)
     axes.margins(x=0.12)
     axes.invert_yaxis()
-    text = "; ".join(f"{name}: {number:.{digits}f}" for name, number in values.items())
+    text = "; ".join(f"{name}: {comma(number, f'.{digits}f')}" for name, number in values.items())
     figure.set_label(f"Столбцы, {x_label}. {text}.")
     return figure
 
@@ -120,7 +138,7 @@ def distributions(rules: Mapping[str, Sequence[float]], symbols: Sequence[str]) 
         axes.set_title(name, fontsize="medium")
     panels[0].set_ylabel("вероятность")
     best = "; ".join(
-        f"{name}: чаще всего «{symbols[int(np.argmax(probs))]}», {max(probs):.2f}"
+        f"{name}: чаще всего «{symbols[int(np.argmax(probs))]}», {comma(max(probs))}"
         for name, probs in rules.items()
     )
     figure.set_label(f"Вероятности следующего символа при разных правилах выбора. {best}.")
@@ -150,27 +168,31 @@ def over_text(
 
 def seeds(
     runs: Mapping[str, Sequence[float]],
-    levels: Mapping[str, float],
+    levels: Mapping[str, float] | None = None,
     *,
     x_label: str,
     plain: str = "без сети",
 ) -> Figure:
-    """Results of several seeds, a row of points for each of `runs`, over bars of `levels`.
+    """Results of several seeds, a row of points for each of `runs`; a bar marks its level, if any.
 
-    `plain` says what the bars are: what is reached without a network, or what there is to reach.
+    `plain` says what the levels are: what is reached without a network, or what there is to reach.
     """
     figure, axes = _axes(9, 1 + 0.5 * len(runs), xlabel=x_label)
-    rows = np.arange(len(runs))
-    axes.barh(rows, [levels[name] for name in runs], color="#D5DAE0", label=plain)
-    for row, values in enumerate(runs.values()):
-        label = {"label": "сеть, каждый запуск"} if row == 0 else {}
+    rows, levels = np.arange(len(runs)), levels or {}
+    for row, (name, values) in enumerate(runs.items()):
+        if name in levels:
+            height = [row - 0.36, row + 0.36]
+            axes.plot([levels[name]] * 2, height, color=GREY, linewidth=4, label=plain)
         places = row + np.linspace(-0.22, 0.22, len(values))
-        axes.plot(values, places, "o", color=OUTPUT, markersize=6, **label)
+        look = {"color": OUTPUT, "markersize": 6, "label": "сеть, каждый запуск"}
+        axes.plot(values, places, "o", clip_on=False, **look)
     axes.set_yticks(rows, list(runs))
     axes.invert_yaxis()
-    figure.legend(loc="outside upper right", ncols=2)
+    handles = {h.get_label(): h for h in axes.lines}
+    figure.legend(handles.values(), handles, loc="outside upper right", ncols=2)
     text = "; ".join(
-        f"{name}: от {min(values):.2f} до {max(values):.2f}, {plain} {levels[name]:.2f}"
+        f"{name}: от {comma(min(values))} до {comma(max(values))}"
+        + (f", {plain} {comma(levels[name])}" if name in levels else "")
         for name, values in runs.items()
     )
     figure.set_label(f"Точки — запуски с разными зёрнами, {x_label}. {text}.")
@@ -201,9 +223,11 @@ def shares_of_steps(shares: Sequence[float], fading: Sequence[float], total: flo
     axes.plot(steps, fading, "o-", color=PALETTE["state"], markersize=5, label="∂L/∂s$_t$")
     axes.axhline(total, color=PALETTE["W"], linestyle="--", label="∂L/∂W целиком")
     figure.legend(loc="outside upper center", ncols=3)
+    numbers = fading[0], fading[-1], max(shares), total
+    first, last, largest, whole = (comma(number, ".1e") for number in numbers)
     figure.set_label(
-        f"По шагам 1…{len(shares)}: норма ∂L/∂s_t от {fading[0]:.1e} до {fading[-1]:.1e}, столбики "
-        f"вкладов в ∂L/∂W до {max(shares):.1e}; весь ∂L/∂W — {total:.1e}."
+        f"По шагам 1…{len(shares)}: норма ∂L/∂s_t от {first} до {last}, столбики "
+        f"вкладов в ∂L/∂W до {largest}; весь ∂L/∂W — {whole}."
     )
     return figure
 
@@ -259,7 +283,8 @@ def _ended_at_edge(name: str, path: np.ndarray, low, high) -> tuple[str, np.ndar
     """The path up to where it leaves the box from `low` to `high` of w and b; its name says so."""
     is_inside = ((low <= path[:, :2]) & (path[:, :2] <= high)).all(1)
     if not is_inside[0]:
-        ranges = f"w от {low[0]:.1f} до {high[0]:.1f}, b от {low[1]:.1f} до {high[1]:.1f}"
+        (w, b), (w_high, b_high) = [[comma(edge, ".1f") for edge in end] for end in (low, high)]
+        ranges = f"w от {w} до {w_high}, b от {b} до {b_high}"
         raise ValueError(f"Старт {path[0, :2].tolist()} вне рисунка: нужны {ranges}.")
     if is_inside.all():
         return name, path
@@ -306,7 +331,7 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
         look = {"color": PALETTE["ink"], "ha": "center", "va": "top", "linespacing": 0.6}
         axes.text(*path[0], "\nстарт", zorder=5, **look)
     figure.legend(loc="upper right")
-    ends = "; ".join(f"{name}, потери в конце {path[-1, 2]:.3f}" for name, path in shown.items())
+    ends = "; ".join(f"{n}, потери в конце {comma(p[-1, 2], '.3f')}" for n, p in shown.items())
     figure.set_label(f"Потери над плоскостью (w, b): пологая долина упирается в обрыв. {ends}.")
     return figure
 
@@ -335,7 +360,7 @@ def gates(seen: Mapping[str, np.ndarray]) -> Figure:
     figure.legend(loc="outside upper right", ncols=2)
     figure.set_label(
         f"Ячейка с вентилями вручную, {steps} шагов: сверху импульсы кандидата, ниже вентили "
-        f"(светлый открыт), внизу память от {c.min():.2f} до {c.max():.2f} и выход."
+        f"(светлый открыт), внизу память от {comma(c.min())} до {comma(c.max())} и выход."
     )
     return figure
 
@@ -345,10 +370,10 @@ def forgetting(fading: Mapping[float, tuple[float, float, np.ndarray]]) -> Figur
 
     `fading` is what `probes.memory_left` returns: `b_f: (f, half-life, f^k)`.
     """
-    lines = {
-        f"$b_f = {b_f:g}$: f = {f:.2f}, половина через {half:.1f} шага": (range(len(left)), left)
-        for b_f, (f, half, left) in fading.items()
-    }
+    lines = {}
+    for b_f, (f, half, left) in fading.items():
+        steps = f"половина через {comma(half, '.1f')} шага"
+        lines[f"$b_f$ = {comma(b_f, 'g')}: f = {comma(f)}, {steps}"] = range(len(left)), left
     figure = curves(lines, x_label="шагов прошло, k", y_label="осталось памяти")
     axes = figure.axes[0]
     axes.axhline(0.5, color=GREY, linewidth=1)
@@ -383,11 +408,11 @@ def intervention(
         }
         frame = axes.get_xaxis_transform()
         axes.annotate(letter, (place - 0.5, 0), xycoords=frame, parse_math=False, **below)
-    before, after = (np.nanmean(part) for part in nats)
-    axes.set_title(f"в среднем {before:.2f} → {after:.2f} ната на букву", fontsize="medium")
+    before, after = (comma(np.nanmean(part)) for part in nats)
+    axes.set_title(f"в среднем {before} → {after} ната на букву", fontsize="medium")
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     figure.set_label(
         f"Над буквами «{text}»: {name} без вмешательства и с ним; внизу цена каждой буквы, "
-        f"в среднем {before:.2f} ната без вмешательства и {after:.2f} с ним."
+        f"в среднем {before} ната без вмешательства и {after} с ним."
     )
     return figure

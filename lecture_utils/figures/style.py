@@ -19,6 +19,11 @@ def literal(text: str) -> str:
     return re.sub(r"[\\|*_$`<>&#~\[\]]", lambda sign: f"&#{ord(sign[0])};", text)
 
 
+def comma(value: float, spec: str = ".2f") -> str:
+    """The number as Russian writes it: formatted by `spec`, its point a comma, its minus long."""
+    return f"{value:{spec}}".replace(".", ",").replace("-", "−")
+
+
 def setup() -> None:
     """Give this notebook, its live slides and its figures the style of the course; one thread."""
     from IPython.display import HTML, display

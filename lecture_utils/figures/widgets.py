@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from lecture_utils import probes
 from lecture_utils.figures import diagrams, plots
+from lecture_utils.figures.style import comma
 from lecture_utils.sampling import choice_probs, entropy
 from lecture_utils.training import History
 
@@ -137,7 +138,7 @@ def choice(
     after = choice_probs(log_probs, temperature, top_k or None, top_p, uniform)
     best = log_probs.argsort(descending=True, stable=True)[: len(symbols)]
     panels = {
-        f"{name}: символов {(p > 0).sum()}, H = {entropy(p):.2f} ната": p[best].tolist()
+        f"{name}: символов {(p > 0).sum()}, H = {comma(entropy(p))} ната": p[best].tolist()
         for name, p in {"сеть": log_probs.exp(), "правило": after}.items()
     }
     return plots.distributions(panels, symbols)
@@ -194,7 +195,7 @@ def live_thermometer() -> Live:
 
     def draw(rho, f, start, T):
         weights = [probes.random_rnn(rho, seed, start == "ортогональная") for seed in range(5)]
-        return plots.thermometer({f"{f}, ρ = {rho:.2f}": probes.rnn_panel(f, weights, T)})
+        return plots.thermometer({f"{f}, ρ = {comma(rho)}": probes.rnn_panel(f, weights, T)})
 
     return Live(
         draw,
@@ -210,7 +211,7 @@ def live_cliff() -> Live:
     surface = probes.cliff_surface()
 
     def draw(start_w, start_b, rate, clip):
-        limits = {"без отсечения": np.inf, f"с отсечением до {clip:g}": clip}
+        limits = {"без отсечения": np.inf, f"с отсечением до {comma(clip, '.3g')}": clip}
         start = start_w, start_b
         paths = {name: probes.descend(start, rate, c)[:, :3] for name, c in limits.items()}
         return plots.cliff(surface, paths)
