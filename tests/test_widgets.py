@@ -179,4 +179,4 @@ def test_the_sampler_shows_the_rule_beside_the_distribution_with_both_entropies(
     assert before == pytest.approx(LN_P[:10].exp().tolist())
     assert after == pytest.approx([0.25] * 4 + [0] * 6)
     assert "символов 30" in figure.axes[0].get_title()
-    assert figure.axes[1].get_title() == "правило: символов 4, H = 1.39 ната"  # ln 4
+    assert figure.axes[1].get_title() == "правило: символов 4, H = 1,39 ната"  # ln 4
