@@ -19,7 +19,7 @@ from lecture_utils.corpora import CorpusError, load_novel, story_text
 from lecture_utils.distributed import use_threads
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
-from lecture_utils.probes import LETTERS
+from lecture_utils.probes import LETTERS, spectral_radius
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, echo, temporal_order
 from lecture_utils.training import History, Plan, progress_bar, train
 from lecture_utils.vocabulary import Vocabulary, split_words
@@ -27,17 +27,19 @@ from lecture_utils.vocabulary import Vocabulary, split_words
 SEEDS = range(5)
 NETS = {  # all the nets of the lag experiment: the layer and how it starts
     "rnn": {"cell": "rnn"},
+    "rnn_radius1": {"cell": "rnn", "radius": 1.0},
     "rnn_orthogonal": {"cell": "rnn", "orthogonal": True},
     "lstm": {"cell": "lstm"},
     "lstm_b3": {"cell": "lstm", "forget_bias": 3.0},
 }
 
 
-def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False):
+def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False, radius=None):
     """Train 32 units on `tasks.temporal_order`: accuracy on 1,000 fresh sequences, steps taken.
 
     Batches of 64, Adam 0.003, clip 1; ends as soon as 99 % of the fresh ones are right. Seeded.
-    `forget_bias` (LSTM only) is the sum of torch's two; `orthogonal` is a start of W.
+    `forget_bias` (LSTM only) is the sum of torch's two; `orthogonal` and the spectral `radius` are
+    starts of W.
     """
     torch.manual_seed(seed)
     train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
@@ -45,6 +47,8 @@ def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False)
     net, head = LAYERS[cell](symbols, 32, batch_first=True), nn.Linear(32, 4)
     if orthogonal:
         nn.init.orthogonal_(net.weight_hh_l0)
+    if radius is not None:
+        net.weight_hh_l0.data *= radius / float(spectral_radius(net.weight_hh_l0.detach().numpy()))
     if forget_bias is not None:
         net.bias_ih_l0.data[32:64], net.bias_hh_l0.data[32:64] = forget_bias, 0.0
     weights = [*net.parameters(), *head.parameters()]

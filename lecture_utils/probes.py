@@ -30,14 +30,22 @@ def spectral_radius(matrix) -> np.ndarray:
     return np.abs(np.linalg.eigvals(matrix)).max(-1)
 
 
-def random_rnn(radius: float, seed: int, orthogonal: bool = False) -> RNNWeights:
-    """W (32, 32), Gaussian or orthogonal, ρ(W) = radius, 0…10 or ValueError; U is weak, b = 0."""
+def random_rnn(
+    radius: float, seed: int, orthogonal: bool = False, input_scale: float = 0.1
+) -> RNNWeights:
+    """W (32, 32), Gaussian or orthogonal, ρ(W) = radius; U (32, 4) = input_scale·N(0, 1), b = 0.
+
+    The default of `input_scale` is about that of `nn.RNN(4, 32)`: uniform up to ±1/√32, deviation
+    0.10. Raises ValueError unless 0 < radius ≤ 10 and input_scale > 0.
+    """
     if not 0 < radius <= 10:
         raise ValueError(f"Спектральный радиус ρ = {radius}: нужно число больше 0, не больше 10.")
+    if not input_scale > 0:
+        raise ValueError(f"Сила входа input_scale = {input_scale}: нужно число больше 0.")
     generator = torch.Generator().manual_seed(seed)
     W, U = torch.randn(32, 36, generator=generator, dtype=torch.float64).split([32, 4], 1)
     W = torch.linalg.qr(W).Q if orthogonal else W
-    return RNNWeights(U=0.01 * U, W=W * (radius / spectral_radius(W)), b=W.new_zeros(32))
+    return RNNWeights(U=input_scale * U, W=W * (radius / spectral_radius(W)), b=W.new_zeros(32))
 
 
 def jacobians(cell, p, x: torch.Tensor) -> np.ndarray:

@@ -63,6 +63,26 @@ def test_an_orthogonal_start_stretches_all_directions_alike_and_a_random_one_doe
     assert np.linalg.norm(probes.random_rnn(0.7, 0).W, 2) > 1
 
 
+def test_the_input_is_as_strong_as_torch_makes_it_unless_told_otherwise():
+    usual, weak = probes.random_rnn(0.7, 0), probes.random_rnn(0.7, 0, input_scale=0.01)
+    torch_U = torch.cat([torch.nn.RNN(4, 32).weight_ih_l0.detach() for _ in range(20)])
+    assert usual.U.std().item() == pytest.approx(torch_U.std().item(), rel=0.15)
+    assert torch.allclose(weak.U, usual.U / 10) and torch.equal(weak.W, usual.W)
+
+
+@pytest.mark.parametrize("input_scale", [0, -0.1, float("nan")])
+def test_a_strength_of_input_out_of_range_is_named(input_scale):
+    with pytest.raises(ValueError, match=f"input_scale = {input_scale}: нужно число больше 0"):
+        probes.random_rnn(1, 0, input_scale=input_scale)
+
+
+@given(seed=st.integers(0, 1000), k=st.floats(0.001, 10))
+def test_relu_without_bias_forgets_alike_whatever_the_strength_of_its_input(seed, k):
+    nets = [probes.random_rnn(1.1, seed, input_scale=scale) for scale in (0.1, 0.1 * k)]
+    norms, _ = probes.rnn_panel("ReLU", nets[:1], 10)
+    np.testing.assert_allclose(probes.rnn_panel("ReLU", nets[1:], 10)[0], norms, rtol=1e-6)
+
+
 @pytest.mark.parametrize("radius", [0, -1, 10.1, float("nan"), float("inf")])
 def test_a_radius_out_of_range_is_named(radius):
     with pytest.raises(ValueError, match=f"ρ = {radius}: нужно число больше 0"):
@@ -271,6 +291,19 @@ def test_a_start_outside_the_surface_is_named_with_its_ranges(surface):
         plots.cliff(surface, {"без отсечения": np.array([[9.0, -2.0, 0.1]])})
 
 
+def test_the_map_of_the_cliff_frames_the_wall_and_draws_both_paths_in_both(surface):
+    w, b = np.meshgrid(np.linspace(4.5, 4.6, 5), np.linspace(-2.4, -2.2, 5))
+    near = np.stack([w, b, probes.cliff_loss(w, b)[0]])
+    paths = {name: np.array([[4.8, -2, 0.1], [4.5, -2.3, 0.2]]) for name in ("одна", "другая")}
+    figure = plots.cliff_map([surface, near], paths)
+    whole, close = figure.axes
+    assert [[line.get_label() for line in axes.lines] for axes in (whole, close)] == [[*paths]] * 2
+    (frame,) = whole.patches
+    assert frame.get_bbox().bounds == pytest.approx((4.5, -2.4, 0.1, 0.2))
+    assert close.get_xlim() == pytest.approx((4.5, 4.6))
+    assert "w от 4,50 до 4,60, b от −2,40 до −2,20" in figure.get_label()
+
+
 def test_the_spread_goes_through_the_medians_and_shows_every_seed():
     y = np.array([[1.0, 2.0, 9.0], [0.0, 5.0, 6.0]])  # (x, seeds)
     figure = plots.spread({"сеть": ([1, 2], y)}, x_label="шаг", y_label="потери")
@@ -304,12 +337,19 @@ def test_a_row_of_seeds_needs_no_level():
 # ---- Live ------------------------------------------------------------------------------------
 
 MOVED = {
-    "live_thermometer": {"rho": 0.7, "f": "ReLU", "start": "ортогональная", "T": 20},
+    "live_thermometer": {
+        "rho": 0.7,
+        "f": "ReLU",
+        "start": "ортогональная",
+        "input_scale": 1.0,
+        "T": 20,
+    },
     "live_cliff": {"start_w": 4.4, "start_b": -1.5, "rate": 0.1, "clip": 10.0},
 }
 WRONG = [
     ("live_thermometer", "rho", -1, "ρ = -1"),
     ("live_thermometer", "T", 0, "T = 0"),
+    ("live_thermometer", "input_scale", 0, "input_scale = 0"),
     ("live_cliff", "start_w", 7, "вне рисунка"),
     ("live_cliff", "rate", 2, "rate = 2"),
     ("live_cliff", "clip", 0, "clip = 0"),

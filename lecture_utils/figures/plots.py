@@ -12,12 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 
 from lecture_utils.figures.diagrams import PALETTE
 from lecture_utils.figures.style import comma
 
 OUTPUT, GREY = PALETTE["output"], "#5F6B7A"
+LAND = LinearSegmentedColormap.from_list("land", ["#2B62A8", "#F1F4F7", "#C98A2B"])
+DESCENTS = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]  # line, its end, colour
 
 
 class DecimalComma(ScalarFormatter):
@@ -71,16 +74,18 @@ def curves(
     x_label: str,
     y_label: str,
     levels: Mapping[str, float] | None = None,
+    joined: bool = False,
 ) -> Figure:
     """Several curves `name: (x, y)` in one picture, over horizontal `levels` `name: y`.
 
-    Up to five numbers are points only: a line would claim what lies between them.
+    Up to five numbers are points only, unless `joined`: a line would claim what lies between them.
     """
     figure, axes = _axes(8, 4, xlabel=x_label, ylabel=y_label)
     for number, (name, (x, y)) in enumerate(lines.items()):
-        style = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))][number % 5] if len(x) > 5 else ""
-        look = {"marker": "osD^v"[number % 5], "markersize": 4 if len(x) > 5 else 9}
-        axes.plot(x, y, linestyle=style, label=name, **(look if len(x) < 20 else {}))
+        look = {"marker": "osD^v"[number % 5] if len(x) < 20 else "", "markersize": 4}
+        look |= {"linestyle": ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))][number % 5]}
+        look |= {"linestyle": "", "markersize": 9} if len(x) <= 5 and not joined else {}
+        axes.plot(x, y, label=name, **look)
     for number, (name, y) in enumerate((levels or {}).items()):
         axes.axhline(y, color=GREY, linestyle=[":", "--", "-."][number % 3], linewidth=1.5)
         look = {"xycoords": ("axes fraction", "data"), "ha": "right", "color": "#444444"}
@@ -237,7 +242,7 @@ def spread(
 ) -> Figure:
     """`curves` through the medians of several seeds, y being (len(x), seeds), each seed a point."""
     middle = {name: (x, np.median(y, axis=1)) for name, (x, y) in lines.items()}
-    figure = curves(middle, x_label=x_label, y_label=y_label, **more)
+    figure = curves(middle, x_label=x_label, y_label=y_label, joined=True, **more)
     axes = figure.axes[0]
     for line, (x, y) in zip(axes.lines[: len(lines)], lines.values(), strict=True):
         look = {"color": line.get_color(), "linewidth": 0}
@@ -302,9 +307,8 @@ def _landscape(surface: np.ndarray) -> tuple[Figure, Axes]:
     axes = figure.add_axes((0, 0, 1, 1), projection="3d", computed_zorder=False)
     w, b, loss = surface
     middle = (loss[1:, 1:] + loss[1:, :-1] + loss[:-1, 1:] + loss[:-1, :-1]) / 4
-    land = LinearSegmentedColormap.from_list("land", ["#2B62A8", "#F1F4F7", "#C98A2B"])
     flat = {"rstride": 1, "cstride": 1, "linewidth": 0, "antialiased": False, "shade": False}
-    axes.plot_surface(w, b, loss, facecolors=land(np.sqrt(middle / loss.max())), **flat)
+    axes.plot_surface(w, b, loss, facecolors=LAND(np.sqrt(middle / loss.max())), **flat)
     for k in range(0, len(w), len(w) // 10):
         axes.plot(w[k], b[k], loss[k], color=PALETTE["ink"], linewidth=0.5, alpha=0.35, zorder=2)
     axes.view_init(40, 30)
@@ -323,8 +327,7 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     low, high = surface[:2].min((1, 2)), surface[:2].max((1, 2))
     shown = dict(_ended_at_edge(name, path, low, high) for name, path in paths.items())
     figure, axes = _landscape(surface)
-    looks = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]
-    for (name, path), (style, mark, color) in zip(shown.items(), looks, strict=False):
+    for (name, path), (style, mark, color) in zip(shown.items(), DESCENTS, strict=False):
         axes.plot(*path.T, style + ".", color=color, linewidth=1.5, markersize=5, zorder=3)
         axes.plot(*path[-1:].T, mark, color=color, markersize=10, zorder=4, label=name)
     for path in [*paths.values()][:1]:  # all start at one place
@@ -333,6 +336,33 @@ def cliff(surface: np.ndarray, paths: Mapping[str, np.ndarray]) -> Figure:
     figure.legend(loc="upper right")
     ends = "; ".join(f"{n}, потери в конце {comma(p[-1, 2], '.3f')}" for n, p in shown.items())
     figure.set_label(f"Потери над плоскостью (w, b): пологая долина упирается в обрыв. {ends}.")
+    return figure
+
+
+def cliff_map(surfaces: Sequence[np.ndarray], paths: Mapping[str, np.ndarray]) -> Figure:
+    """`cliff` from above: a map of each surface, the second inside the first, with the same paths.
+
+    The second is framed in the first; there a dot is a step.
+    """
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    maps = figure.subplots(1, 2)
+    top = np.sqrt(max(surface[2].max() for surface in surfaces))
+    for axes, (w, b, loss), mark in zip(maps, surfaces, ("", "o"), strict=True):
+        axes.contourf(w, b, np.sqrt(loss), np.linspace(0, top, 25), cmap=LAND)
+        for (name, path), (style, _, color) in zip(paths.items(), DESCENTS, strict=False):
+            axes.plot(*path[:, :2].T, style, marker=mark, color=color, markersize=6, label=name)
+        limits = {"xlim": (w.min(), w.max()), "ylim": (b.min(), b.max())}
+        axes.set(xlabel="w", ylabel="b", **limits)
+        axes.locator_params(nbins=5)
+    (left, right), (low, high) = limits.values()
+    maps[0].add_patch(Rectangle((left, low), right - left, high - low, fill=False, linewidth=2))
+    maps[0].set_title("вид сверху")
+    maps[1].set_title("рамка крупно: точка — шаг")
+    figure.legend(*maps[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.set_label(
+        f"Карта потерь над плоскостью (w, b) и место у стены крупно: w от {comma(left)} до "
+        f"{comma(right)}, b от {comma(low)} до {comma(high)}; пути: {', '.join(paths)}."
+    )
     return figure
 
 

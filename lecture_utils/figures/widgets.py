@@ -191,17 +191,20 @@ class LossMonitor(w.VBox):
 
 
 def live_thermometer() -> Live:
-    """Gradients in five plain RNNs: move the spectral radius, f, the start of W, the length T."""
+    """Gradients in five plain RNNs: move the spectral radius, f, W, the strength of input, T."""
 
-    def draw(rho, f, start, T):
-        weights = [probes.random_rnn(rho, seed, start == "ортогональная") for seed in range(5)]
-        return plots.thermometer({f"{f}, ρ = {comma(rho)}": probes.rnn_panel(f, weights, T)})
+    def draw(rho, f, start, input_scale, T):
+        is_orthogonal = start == "ортогональная"
+        weights = [probes.random_rnn(rho, s, is_orthogonal, input_scale) for s in range(5)]
+        title = f"{f}, ρ = {comma(rho)}, вход {comma(input_scale, '.2g')}"
+        return plots.thermometer({title: probes.rnn_panel(f, weights, T)})
 
     return Live(
         draw,
         rho=w.FloatSlider(1.1, min=0.5, max=1.5, step=0.05, description="ρ"),
         f=w.Dropdown(options=list(probes.FUNCTIONS), value="tanh", description="f"),
         start=w.Dropdown(options=["случайная", "ортогональная"], description="W"),
+        input_scale=w.FloatLogSlider(0.1, min=-2, max=0, step=0.25, description="сила входа"),
         T=w.IntSlider(50, min=5, max=100, description="T"),
     )
 
