@@ -1,28 +1,30 @@
 """Results too long for a notebook: `python data/make.py lags` remakes data/lags.csv in minutes.
 
-So do truncation, gates (and letters.pt) and lecture_curve (with LECTURE_NOVEL set to the novel).
+So do truncation, name_nets, gates (and letters.pt), lecture_curve (LECTURE_NOVEL being the novel).
 """
 
 import argparse
 import csv
+import math
 import sys
 from itertools import product
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 from tqdm import tqdm
 
 from lecture_utils import cells
-from lecture_utils.batching import StreamBatches
-from lecture_utils.corpora import CorpusError, load_novel, story_text
+from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.corpora import CorpusError, load_novel, read_names, story_text
 from lecture_utils.distributed import use_threads
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.probes import LETTERS, spectral_radius
 from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, echo, temporal_order
-from lecture_utils.training import History, Plan, progress_bar, train
-from lecture_utils.vocabulary import Vocabulary, split_words
+from lecture_utils.training import History, Plan, evaluate, progress_bar, train
+from lecture_utils.vocabulary import NAME_SPECIALS, Vocabulary, split_words
 
 SEEDS = range(5)
 NETS = {  # all the nets of the lag experiment: the layer and how it starts
@@ -159,6 +161,51 @@ def train_letters(path=LETTERS, steps: int = 3000) -> float:
     return loss
 
 
+ALPHABET = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя-"
+DECAY = {"decay": True, "lr": 0.005}
+DROPOUT = {"decay": True, "dropout": 0.3}
+NAME_NETS = {  # the ladder of notebook 06, then three cells with as many weights in three settings
+    "lecture": {"whose": "lecture", "batch_size": 100, "steps": 100},
+    "women": {"whose": "women", "batch_size": 1000, "steps": 100},
+    "batches": {"whose": "women"},
+    "men": {},
+    "wide": {"hidden_size": 64},
+    "rnn_64": {"hidden_size": 64, **DECAY},
+    "lstm_29": {"cell": "lstm", "hidden_size": 29, **DECAY},
+    "gru_35": {"cell": "gru", "hidden_size": 35, **DECAY},
+    "rnn_64_faster": {"hidden_size": 64, "decay": True},
+    "lstm_29_faster": {"cell": "lstm", "hidden_size": 29, "decay": True},
+    "gru_35_faster": {"cell": "gru", "hidden_size": 35, "decay": True},
+    "rnn_115_dropout": {"hidden_size": 115, **DROPOUT},
+    "lstm_54_dropout": {"cell": "lstm", "hidden_size": 54, **DROPOUT},
+    "gru_64_dropout": {"cell": "gru", "hidden_size": 64, **DROPOUT},
+}
+
+
+def learn_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32, lr=0.01,
+                steps=1000, dropout=0.0, decay=False):  # fmt: skip
+    """Train as `fit` of notebook 06 does: perplexities on women's and men's names held out.
+
+    These are the names of the ninth tenth; where only women's were learned, men's have no score.
+    """
+    names = read_names()
+    mixed = [names[k] for k in np.random.default_rng(0).permutation(len(names))]
+    eight, nine = len(names) * 8 // 10, len(names) * 9 // 10
+    learned, valid = mixed[:eight], mixed[eight:nine]
+    letters = Vocabulary.build("".join(n.name for n in learned), NAME_SPECIALS, always=ALPHABET)
+    if whose != "all":
+        learned = [n for n in learned if n.gender == "f" and (n.lecture or whose == "women")]
+    encode = lambda part: [letters.encode_name(n.name, n.gender) for n in part]
+    torch.manual_seed(seed)
+    model = LetterModel(len(letters), hidden_size, cell, dropout)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    batches = NameBatches(encode(learned), batch_size, seed)
+    train(model, batches, optimizer, Plan(steps, decay=decay))
+    women, men = ([n for n in valid if n.gender == gender] for gender in "fm")
+    scored = [women, men] if whose == "all" else [women]
+    return [math.exp(evaluate(model, NameBatches(encode(part), 200))) for part in scored]
+
+
 def train_as_in_lecture(text: str, steps: int) -> History:
     """The lecture's run: words split at blanks, all in the vocabulary, no validation.
 
@@ -204,6 +251,13 @@ def lags():
         yield {"net": net, "lag": lag, "seed": seed, "accuracy": f"{accuracy:.3f}", "steps": steps}
 
 
+def name_nets():
+    """Each net of NAME_NETS and each seed: perplexity on women's and on men's names held out."""
+    for net, seed in product(NAME_NETS, SEEDS):
+        women, *men = (f"{score:.3f}" for score in learn_names(seed, **NAME_NETS[net]))
+        yield {"net": net, "seed": seed, "women": women, "men": "".join(men)}
+
+
 def truncation():
     """Each text, window and seed, the state carried or reset: the loss held out."""
     windows = product(("echo", "story"), (1, 2, 4, 8, 16, 32), ("carried", "reset"), SEEDS)
@@ -216,7 +270,7 @@ def truncation():
 def main(arguments: list[str] | None = None) -> int:
     """Make one table and write it whole; returns the exit status: 2 for bad input."""
     speak_on_any_console()
-    tables = {make.__name__: make for make in (lags, truncation, gates, lecture_curve)}
+    tables = {make.__name__: make for make in (lags, truncation, name_nets, gates, lecture_curve)}
     parser = argparse.ArgumentParser(prog="python data/make.py", description=__doc__)
     parser.add_argument("table", choices=tables)
     name = parser.parse_args(arguments).table

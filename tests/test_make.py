@@ -48,6 +48,26 @@ def test_the_table_of_windows_is_whole():
     assert keys == list(product(("echo", "story"), windows, states, range(5)))
 
 
+def test_the_table_of_nets_on_names_is_whole():
+    rows = read_table("name_nets")
+    assert [(r["net"], int(r["seed"])) for r in rows] == list(product(make.NAME_NETS, range(5)))
+    for row in rows:
+        sees_men = make.NAME_NETS[row["net"]].get("whose", "all") == "all"
+        assert 6 < float(row["women"]) < 12 and bool(row["men"]) == sees_men
+
+
+@pytest.mark.parametrize("net, seed", [("lecture", 0), ("women", 3)])
+def test_a_small_part_of_the_nets_on_names_is_made_again(net, seed):
+    (women,) = make.learn_names(seed, **make.NAME_NETS[net])
+    (row,) = (r for r in read_table("name_nets") if (r["net"], r["seed"]) == (net, str(seed)))
+    assert women == pytest.approx(float(row["women"]), abs=0.1)
+
+
+def test_a_net_that_learned_names_of_both_genders_is_scored_on_both():
+    women, men = make.learn_names(0, steps=1)
+    assert women == pytest.approx(35, abs=5) and men == pytest.approx(35, abs=5)
+
+
 @pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""

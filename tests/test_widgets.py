@@ -142,6 +142,59 @@ def test_what_a_widget_draws_is_a_figure_with_an_alternative_text(figure):
     assert re.search("[а-яё]{3}", figure.get_label())
 
 
+# The quiz
+
+
+def played(guesses):
+    """A quiz of six names, each guess by a click: 0 «настоящее», 1 «придуманное»."""
+    quiz = widgets.NameQuiz(["анна", "ольга", "<i>"], ["ваюна", "мельта", "зоряда"])
+    for guess in guesses:
+        quiz.buttons[guess].click()
+    return quiz
+
+
+def test_each_name_is_asked_once_in_an_order_that_follows_the_seed():
+    assert played([]).cards == played([0, 1]).cards
+    assert sorted(played([]).cards) == sorted(
+        [[name, "настоящее"] for name in ("анна", "ольга", "<i>")]
+        + [[name, "придуманное"] for name in ("ваюна", "мельта", "зоряда")]
+    )
+    orders = [widgets.NameQuiz("абвг", "дежз", seed).cards for seed in (0, 1)]
+    assert orders[0] != orders[1]
+
+
+def test_a_guess_is_judged_and_the_next_name_comes():
+    quiz = played([])
+    for place, (name, truth) in enumerate(quiz.cards):
+        assert f"{place + 1} из 6: " in quiz.card.value
+        assert html.escape(name) in quiz.card.value
+        guess = place % 2  # in turn, right or wrong
+        quiz.buttons[guess].click()
+        is_right = quiz.buttons[guess].description == truth
+        told = f"{'Верно' if is_right else 'Нет'}: «{html.escape(name)}» — {truth}. Угадано:"
+        assert told in quiz.message.value
+
+
+@pytest.mark.parametrize(("wrong", "share"), [(0, "100 %"), (3, "50 %"), (6, "0 %")])
+def test_at_the_end_the_share_of_right_guesses_stands_beside_that_of_a_coin(wrong, share):
+    truths = [truth == "придуманное" for _, truth in played([]).cards]
+    quiz = played([truth ^ (place < wrong) for place, truth in enumerate(truths)])
+    assert f"угадали {share}, " in quiz.card.value and "50 %" in quiz.card.value
+    assert all(button.disabled for button in quiz.buttons)
+    assert f"Угадано: {6 - wrong} из 6" in quiz.message.value
+
+
+def test_a_reader_without_a_kernel_is_told_the_names_of_the_quiz_but_not_the_answers():
+    assert repr(played([])) == repr(played([1]))
+    assert "мельта" in repr(played([])) and "0x" not in repr(played([]))
+
+
+@pytest.mark.parametrize(("real", "invented"), [([], ["ваюна"]), (["анна"], [])])
+def test_a_quiz_needs_names_of_both_kinds(real, invented):
+    with pytest.raises(ValueError, match="и настоящие имена, и придуманные"):
+        widgets.NameQuiz(real, invented)
+
+
 # What the pictures say
 
 

@@ -155,6 +155,47 @@ def live_choice(log_probs, symbols: Sequence[str]) -> Live:
     )
 
 
+class NameQuiz(w.VBox):
+    """«Настоящее или придуманное?»: name after name, two buttons, the score of the reader."""
+
+    def __init__(self, real: Sequence[str], invented: Sequence[str], seed: int = 0):
+        """All the names are shown once, in an order that follows the seed."""
+        truth = dict.fromkeys(real, "настоящее") | dict.fromkeys(invented, "придуманное")
+        if not real or not invented:
+            raise ValueError("Для игры нужны и настоящие имена, и придуманные.")
+        self.cards = np.random.default_rng(seed).permutation([*truth.items()]).tolist()
+        self.right: list[bool] = []  # each guess so far
+        self.card, self.message = w.HTML(), w.HTML()
+        self.buttons = [w.Button(description=kind) for kind in ("настоящее", "придуманное")]
+        for button in self.buttons:
+            button.on_click(self._guess)
+        super().__init__([self.card, w.HBox(self.buttons), self.message])
+        self.add_class("name-quiz")  # the browser tests find it by this
+        self._show("Какое это имя?")
+
+    def _guess(self, button) -> None:
+        name, truth = self.cards[len(self.right)]
+        self.right.append(button.description == truth)
+        self._show(f"{'Верно' if self.right[-1] else 'Нет'}: «{name}» — {truth}.")
+
+    def _show(self, told: str) -> None:
+        done, count, score = len(self.right), len(self.cards), sum(self.right)
+        self.message.value = f'<p role="status">{html.escape(told)} Угадано: {score} из {done}.</p>'
+        if done < count:
+            name = html.escape(self.cards[done][0])
+            self.card.value = f'{done + 1} из {count}: <b style="font-size: 2em">{name}</b>'
+            return
+        share = f"{score / count:.0%}".replace("%", " %")
+        self.card.value = f"<b>Вы угадали {share}, а монетка угадывает в среднем 50 %.</b>"
+        for button in self.buttons:
+            button.disabled = True
+
+    def __repr__(self) -> str:
+        """What a reader without a kernel sees in place of the widget."""
+        names = ", ".join(name for name, _ in self.cards)
+        return f"Игра (нужно запустить ячейку). Настоящее имя или придуманное: {names}?"
+
+
 class LossMonitor(w.VBox):
     """A live picture of the losses and a stop button for `training.train`.
 

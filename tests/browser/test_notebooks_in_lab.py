@@ -71,6 +71,20 @@ class Widget:
             yield text, [lambda phrase=phrase: write(phrase) for phrase in phrases]
 
 
+def play(box):
+    """Answer every name of a quiz in turn by mouse and by keyboard, up to the score."""
+    from playwright.sync_api import expect
+
+    count = int(re.search(r"1 из (\d+):", box.inner_text())[1])
+    for place in range(1, count + 1):
+        expect(box).to_contain_text(f"{place} из {count}:")
+        button = box.get_by_role("button").nth(place % 2)
+        button.click() if place % 3 else button.press("Enter")
+        expect(box.get_by_role("status")).to_contain_text(f"из {place}.")
+    expect(box).to_contain_text(re.compile(r"Вы угадали \d+ %"))
+    assert all(button.is_disabled() for button in box.get_by_role("button").all())
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(open_notebook, path):
     notebook = nbformat.read(path, as_version=4)
@@ -88,3 +102,7 @@ def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(op
         for control, actions in controls:
             for action in actions:
                 widget.must_change(f"{path.stem}: {control}", action)
+    quizzes = page.locator(".name-quiz").all()
+    assert len(quizzes) == sum("widgets.NameQuiz(" in source for source in sources)
+    for quiz in quizzes:
+        play(quiz)
