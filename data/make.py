@@ -1,6 +1,6 @@
 """Results too long for a notebook: `python data/make.py lags` remakes data/lags.csv in minutes.
 
-So do truncation, name_nets, gates (and letters.pt), lecture_curve (LECTURE_NOVEL being the novel).
+So do the other tables of TABLES; what reads the novel wants LECTURE_NOVEL to name it.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, one_hot, pad
 from tqdm import tqdm
 
 from lecture_utils import cells
@@ -22,7 +22,14 @@ from lecture_utils.distributed import use_threads
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
 from lecture_utils.probes import LETTERS, spectral_radius
-from lecture_utils.tasks import TEMPORAL_ORDER_SYMBOLS, anbn, echo, temporal_order
+from lecture_utils.tasks import (
+    TEMPORAL_ORDER_SYMBOLS,
+    anbn,
+    context_tagging,
+    echo,
+    temporal_order,
+    two_speeds,
+)
 from lecture_utils.training import History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import NAME_SPECIALS, Vocabulary, split_words
 
@@ -143,6 +150,122 @@ def truncation_loss(text: str, seq_len: int, carried: bool, seed: int, steps: in
     return train(model, batches, optimizer, plan, valid=valid).valid_loss[-1]
 
 
+BOTH_SIDES = {  # 2,700 to 2,900 weights each; `late`: one way only, answers so many steps late
+    "lstm": lambda: nn.LSTM(2, 16, bidirectional=True, batch_first=True),
+    "late": lambda: nn.LSTM(2, 24, batch_first=True),
+    "rnn": lambda: nn.RNN(2, 34, bidirectional=True, batch_first=True),
+}
+
+
+def learn_both_sides(net: str, distance: int, seed: int, steps: int = 1000) -> tuple[float, int]:
+    """Train one of BOTH_SIDES on `tasks.context_tagging`: accuracy on 500 fresh rows, steps taken.
+
+    16 labels a row whatever the distance, batches of 32, Adam 0.01; ends as soon as 99 % are right.
+    """
+    torch.manual_seed(seed)
+    train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
+    rnn, delay = BOTH_SIDES[net](), distance if net == "late" else 0
+    head = nn.Linear(rnn.hidden_size * (1 + rnn.bidirectional), 4)
+    optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()], lr=0.01, fused=True)
+
+    def answers(rows, generator):
+        bits, tags, mask = context_tagging(rows, 16 + 2 * distance, distance, generator)
+        s, _ = rnn(one_hot(pad(bits, (0, delay)), 2).float())
+        return head(s[:, delay:][mask]), tags[mask]
+
+    for step in range(1, steps + 1):
+        optimizer.zero_grad()
+        cross_entropy(*answers(32, train_set)).backward()
+        optimizer.step()
+        if step % 50 == 0 or step == steps:
+            with torch.no_grad():
+                o, tags = answers(500, test_set)
+            accuracy = (o.argmax(1) == tags).float().mean().item()
+            if accuracy >= 0.99:
+                break
+    return accuracy, step
+
+
+STACKED = {  # three layers of what, Adam's rate, steps of training
+    "lstm16": (lambda: nn.LSTM(2, 16, 3, batch_first=True), 0.02, 200),
+    "lstm32": (lambda: nn.LSTM(2, 32, 3, batch_first=True), 0.01, 300),
+    "gru16": (lambda: nn.GRU(2, 16, 3, batch_first=True), 0.02, 200),
+}
+
+
+def correlation_time(s: torch.Tensor, longest: int = 60) -> float:
+    """The sum of the autocorrelations at 0…59 steps of states (batch, time, units), in steps."""
+    s = s[:, 40:] - s[:, 40:].mean((0, 1))  # without the first steps, from the zero state
+    shifted = ((s[:, : s.shape[1] - k] * s[:, k:]).mean() for k in range(longest))
+    return float(sum(shifted) / (s * s).mean())
+
+
+def layer_times(rnn: nn.Module, x: torch.Tensor) -> list[float]:
+    """The correlation time of each layer's states on x (batch, time, input)."""
+    times = []
+    for layer in range(rnn.num_layers):
+        x, _ = cells.run(*cells.from_torch(rnn, layer), x)
+        times.append(correlation_time(x))
+    return times
+
+
+def learn_two_speeds(net: str, seed: int) -> list[tuple[float, float]]:
+    """Teach one of STACKED to predict the next bit: the time of each layer before and after.
+
+    Windows of 64, 32 a batch, clip 1; measured on 32 rows of 300 bits.
+    """
+    torch.manual_seed(seed)
+    (make, rate, steps), generator = STACKED[net], torch.Generator().manual_seed(seed)
+    rnn = make()
+    head = nn.Linear(rnn.hidden_size, 2)
+    fresh = one_hot(two_speeds(32, 300, torch.Generator().manual_seed(99)), 2).float()
+    before = layer_times(rnn, fresh)
+    weights = [*rnn.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
+    for _ in range(steps):
+        bits = two_speeds(32, 64, generator)
+        o = head(rnn(one_hot(bits[:, :-1], 2).float())[0])
+        optimizer.zero_grad()
+        cross_entropy(o.flatten(0, 1), bits[:, 1:].flatten()).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+    return list(zip(before, layer_times(rnn, fresh), strict=True))
+
+
+STACKS = {1: 48, 2: 32, 3: 26}  # layers: units in each; 19,900 to 20,200 weights
+
+
+def learn_letters(layers: int, seed: int, marks: tuple[int, ...]) -> list[float]:
+    """Nats a letter of the story held out after each of `marks` steps, of an LSTM from STACKS.
+
+    One-hot letters, windows of 64 at random places, 32 a batch, Adam 0.01, clip 1.
+    """
+    text = story_text().text.lower()
+    vocabulary, tenth = Vocabulary.build(text, specials=()), len(text) // 10
+    ids, size = torch.tensor(vocabulary.encode(text)), len(vocabulary)
+    fresh = ids[8 * tenth : 8 * tenth + 20 * 1000].view(20, -1)
+    torch.manual_seed(seed)
+    rnn = nn.LSTM(size, STACKS[layers], layers, batch_first=True)
+    head = nn.Linear(STACKS[layers], size)
+    weights, losses = [*rnn.parameters(), *head.parameters()], []
+    optimizer = torch.optim.Adam(weights, lr=0.01, fused=True)
+
+    def nats(x):
+        o = head(rnn(one_hot(x[:, :-1], size).float())[0])
+        return cross_entropy(o.flatten(0, 1), x[:, 1:].flatten())
+
+    for step in range(1, max(marks) + 1):
+        starts = torch.randint(8 * tenth - 65, (32, 1))
+        optimizer.zero_grad()
+        nats(ids[starts + torch.arange(65)]).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        if step in marks:
+            with torch.no_grad():
+                losses.append(nats(fresh).item())
+    return losses
+
+
 def train_letters(path=LETTERS, steps: int = 3000) -> float:
     """Train an LSTM of 80 cells on the letters of the story, keep its weights: loss held out."""
     text = story_text().text
@@ -258,6 +381,31 @@ def name_nets():
         yield {"net": net, "seed": seed, "women": women, "men": "".join(men)}
 
 
+def scales():
+    """Three layers on `tasks.two_speeds`: how slow each is, before and after the training."""
+    for net, seed in product(STACKED, SEEDS):
+        times = learn_two_speeds(net, seed)
+        for layer, (before, after) in enumerate(times, start=1):
+            row = {"net": net, "seed": seed, "layer": layer}
+            yield row | {"before": f"{before:.2f}", "after": f"{after:.2f}"}
+
+
+def distance():
+    """Bits to the left and to the right of each place, told by two ways of reading."""
+    for net, far, seed in product(BOTH_SIDES, (2, 4, 8, 12), SEEDS):
+        accuracy, steps = learn_both_sides(net, far, seed)
+        row = {"net": net, "distance": far, "seed": seed}
+        yield row | {"accuracy": f"{accuracy:.3f}", "steps": steps}
+
+
+def depth():
+    """One, two and three layers of about as many weights: the loss held out, step by step."""
+    marks = 100, 300, 1000
+    for layers, seed in product(STACKS, SEEDS):
+        for step, loss in zip(marks, learn_letters(layers, seed, marks), strict=True):
+            yield {"layers": layers, "seed": seed, "step": step, "loss": f"{loss:.4f}"}
+
+
 def truncation():
     """Each text, window and seed, the state carried or reset: the loss held out."""
     windows = product(("echo", "story"), (1, 2, 4, 8, 16, 32), ("carried", "reset"), SEEDS)
@@ -267,16 +415,21 @@ def truncation():
         yield row | {"loss": f"{loss:.4f}"}
 
 
+TABLES = {
+    make.__name__: make
+    for make in (lags, truncation, depth, scales, distance, gates, name_nets, lecture_curve)
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Make one table and write it whole; returns the exit status: 2 for bad input."""
     speak_on_any_console()
-    tables = {make.__name__: make for make in (lags, truncation, name_nets, gates, lecture_curve)}
     parser = argparse.ArgumentParser(prog="python data/make.py", description=__doc__)
-    parser.add_argument("table", choices=tables)
+    parser.add_argument("table", choices=TABLES)
     name = parser.parse_args(arguments).table
     use_threads()
     try:
-        rows = list(tqdm(tables[name](), unit="row", delay=1))
+        rows = list(tqdm(TABLES[name](), unit="row", delay=1))
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Tasks that measure memory (temporal order, aⁿbⁿ, echo, tagging); the five kinds, on names."""
+"""Tasks that measure memory (order, aⁿbⁿ, echo, tagging, two speeds); the five kinds, on names."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -90,6 +90,19 @@ def context_tagging(batch_size: int, length: int, distance: int, generator) -> T
     tags = 2 * inputs[:, : -2 * distance] + inputs[:, 2 * distance :]
     targets, mask = (pad(x, [distance, distance]) for x in (tags, tags >= 0))
     return TaggedBatch(inputs, targets, mask)
+
+
+def two_speeds(batch_size: int, length: int, generator: Generator) -> Tensor:
+    """Bits (batch, time) of two moods: the nervous flips a bit with 0.8, the calm one with 0.2.
+
+    The mood itself is never shown and changes once in 50 steps, on average.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size, length=length)
+    draw = lambda *shape: torch.rand(*shape, generator=generator)
+    switched = draw(batch_size, length) < 1 / 50
+    is_nervous = ((draw(batch_size, 1) < 0.5) + switched.cumsum(1)) % 2
+    flipped = draw(batch_size, length) < 0.2 + 0.6 * is_nervous
+    return ((draw(batch_size, 1) < 0.5) + flipped.cumsum(1)) % 2
 
 
 def _spell(strings: Sequence[str]) -> Tensor:

@@ -13,6 +13,12 @@ from lecture_utils.tasks import echo
 CURVE = read_table("lecture_curve")
 
 
+def one_row(table: str, **keys: str) -> dict[str, str]:
+    """The only row of a table with these keys."""
+    (row,) = (r for r in read_table(table) if keys.items() <= r.items())
+    return row
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """As the tables were made: nets so small only lose by a second thread."""
@@ -81,6 +87,69 @@ def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     assert steps == pytest.approx(int(row["steps"]), abs=100)
 
 
+def test_the_table_of_distances_is_whole():
+    keys = [(r["net"], int(r["distance"]), int(r["seed"])) for r in read_table("distance")]
+    assert keys == list(product(make.BOTH_SIDES, (2, 4, 8, 12), range(5)))
+
+
+@pytest.mark.parametrize("net, distance", [("lstm", 4), ("rnn", 8)])
+def test_a_small_part_of_the_distances_is_made_again(net, distance):
+    """Another CPU may need fifty steps more or less."""
+    accuracy, steps = make.learn_both_sides(net, distance, seed=1)
+    row = one_row("distance", net=net, distance=str(distance), seed="1")
+    assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
+    assert steps == pytest.approx(int(row["steps"]), abs=50)
+
+
+def test_who_reads_both_sides_without_learning_guesses():
+    accuracy, steps = make.learn_both_sides("rnn", 4, seed=0, steps=1)
+    assert 0.15 < accuracy < 0.35 and steps == 1
+
+
+def test_the_nets_to_compare_have_about_as_many_weights():
+    sizes = []
+    for build in make.BOTH_SIDES.values():
+        rnn = build()
+        ways = 1 + rnn.bidirectional
+        sizes.append(sum(w.numel() for w in rnn.parameters()) + 4 * ways * rnn.hidden_size + 4)
+    assert sizes == [2692, 2788, 2860]
+
+
+def test_the_table_of_depths_is_whole():
+    keys = [(int(r["layers"]), int(r["seed"]), int(r["step"])) for r in read_table("depth")]
+    assert keys == list(product(make.STACKS, range(5), (100, 300, 1000)))
+
+
+def test_a_small_part_of_the_depths_is_made_again():
+    (loss,) = make.learn_letters(1, seed=0, marks=(100,))
+    row = one_row("depth", layers="1", seed="0", step="100")
+    assert loss == pytest.approx(float(row["loss"]), abs=0.02)
+
+
+def test_the_table_of_time_scales_is_whole():
+    keys = [(r["net"], int(r["seed"]), int(r["layer"])) for r in read_table("scales")]
+    assert keys == list(product(make.STACKED, range(5), (1, 2, 3)))
+
+
+def test_a_small_part_of_the_time_scales_is_made_again():
+    """What a layer grows slow by varies with the last digits: only the order is the same."""
+    times = make.learn_two_speeds("gru16", seed=0)
+    for layer, (before, after) in enumerate(times, start=1):
+        row = one_row("scales", net="gru16", seed="0", layer=str(layer))
+        assert before == pytest.approx(float(row["before"]), abs=0.05)
+        assert after == pytest.approx(float(row["after"]), rel=0.3)
+
+
+def test_noise_has_the_time_1_and_a_slow_state_a_longer_one():
+    noise = torch.randn(64, 400, 4, generator=torch.Generator().manual_seed(0))
+    assert make.correlation_time(noise) == pytest.approx(1, abs=0.3)
+    states, s = [], torch.zeros(64, 4)
+    for x in noise.unbind(1):
+        s = 0.8 * s + x
+        states.append(s)
+    assert make.correlation_time(torch.stack(states, 1)) == pytest.approx(1 / (1 - 0.8), rel=0.2)
+
+
 def test_before_any_learning_the_order_is_a_guess():
     accuracy, steps = make.learn_order("rnn", lag=30, seed=0, steps=1)
     assert 0.2 < accuracy < 0.3 and steps == 1
@@ -119,4 +188,4 @@ def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
     with pytest.raises(SystemExit, match="2"):
         make.main(["everything"])
     error = capsys.readouterr().err
-    assert all(name in error for name in ("lags", "truncation", "gates", "lecture_curve"))
+    assert all(name in error for name in ("lags", "depth", "scales", "distance", "lecture_curve"))

@@ -19,6 +19,7 @@ from lecture_utils.tasks import (
     is_vowel,
     name_of_gender,
     temporal_order,
+    two_speeds,
     vowel_parity,
 )
 
@@ -39,6 +40,7 @@ def spell(ids, symbols):
     [
         lambda g: temporal_order(4, 20, g),
         lambda g: context_tagging(4, 20, 2, g),
+        lambda g: two_speeds(4, 100, g),
     ],
 )
 def test_the_seed_alone_decides_and_the_generator_goes_on(draw):
@@ -160,6 +162,20 @@ def test_context_tagging_chance_is_a_quarter_blind_and_a_half_one_way():
     assert best_accuracy(left, answers) == pytest.approx(0.5, rel=0.05)
     assert best_accuracy(right, answers) == pytest.approx(0.5, rel=0.05)
     assert best_accuracy(both, answers) == 1
+
+
+def test_the_two_moods_are_as_fast_and_as_lasting_as_they_promise():
+    """Both moods are as frequent: a bit flips half the time, and what it did tells what it does.
+
+    Two flips k steps apart agree with ½ + ½·0.6²·(1 − 2/50)ᵏ, for a change of mood turns the sign.
+    """
+    bits = two_speeds(2000, 300, generator())
+    flips = (bits[:, 1:] != bits[:, :-1]).double()
+    assert set(bits.unique().tolist()) == {0, 1}
+    assert flips.mean().item() == pytest.approx(0.5, abs=0.02)
+    for k in (1, 25):
+        agree = (flips[:, k:] == flips[:, :-k]).double().mean().item()
+        assert agree == pytest.approx(0.5 + 0.18 * (1 - 2 / 50) ** k, abs=0.01)
 
 
 # ---- The five kinds of task, on names --------------------------------------------------------
