@@ -47,7 +47,7 @@ class NameBatches:
         if batch_size < 1:
             raise ValueError(f"Размер batch_size должен быть не меньше 1, а не {batch_size}.")
         if not sequences:
-            raise ValueError("Список имён пуст: нечего собирать в пачки (batch).")
+            raise ValueError("Список имён пуст: нечего собирать в пакеты (batch).")
         self.sequences, self.batch_size, self.seed = list(sequences), batch_size, seed
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class StreamBatches:
         needed = batch_size * seq_len + 1
         if len(ids) < needed:
             raise ValueError(
-                f"Текст слишком короткий: в нём {len(ids)} слов и знаков, а на одну пачку "
+                f"Текст слишком короткий: в нём {len(ids)} слов и знаков, а на один пакет "
                 f"(batch_size={batch_size}, seq_len={seq_len}) нужно не меньше {needed}. "
                 "Возьмите текст подлиннее или уменьшите batch_size или seq_len."
             )
