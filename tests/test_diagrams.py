@@ -20,7 +20,7 @@ from lecture_utils.figures import diagrams
 
 STYLE = Path(__file__).parents[1] / "styles" / "lecture.mplstyle"
 UNROLLED = [("unrolled", T, False) for T in range(1, 13)]
-UNROLLED += [("unrolled", T, True) for T in (1, 3, 10, 12)]
+UNROLLED += [("unrolled", T, True) for T in range(1, 9)]
 LSTM = [("lstm_gate", stage) for stage in range(1, 5)]
 FIGURES = [
     *[(name,) for name in ("five_tasks", "rnn_node", "feedforward_vs_unrolled", "gru_cell")],
@@ -143,7 +143,7 @@ def test_text_is_either_inside_a_box_or_clear_of_boxes_and_arrows(call):
 
 @every_figure
 def test_arrows_end_on_the_edges_of_boxes(call):
-    edges = [path.interpolated(20).to_polygons() for _, path, _ in outlines(call, is_box)]
+    edges = [path.interpolated(400).to_polygons() for _, path, _ in outlines(call, is_box)]
     points = np.concatenate([polygon for edge in edges for polygon in edge])
     heads = patches(call, ".*-head")
     assert len(heads) == len(patches(call, "(?!rail|.*-head).*")) - len(outlines(call, is_box))
@@ -213,7 +213,9 @@ def test_unrolled_has_every_step_once(call):
     for name in ("input", "output", "U", "W", "V"):
         assert indices(name) == steps, name
     assert indices("loss") == steps * backward
-    for name in ("gradient-W", "gradient-V", "gradient-ink"):
+    for name in ("sum", "ink-f"):
+        assert indices(name) == steps * backward, name
+    for name in ("gradient-W", "gradient-V", "gradient-ink", "gradient-ink-f", "gradient-sum"):
         assert indices(name) == steps * backward, name
 
 
@@ -225,11 +227,44 @@ def test_shared_weight_has_one_colour_at_all_steps(call):
 
 def test_gradients_flow_against_the_arrows_of_the_forward_pass():
     call = ("unrolled", 3, True)
-    for weight in "WV":
+    for weight in ("W", "V", "ink", "ink-f"):
         for t in "123":
             forward, back = (patches(call, f"{name}{weight}-{t}")[0] for name in ("", "gradient-"))
             (a, b), (c, d) = forward.get_path().vertices, back.get_path().vertices
             assert (b - a) @ (d - c) < 0
+
+
+@pytest.mark.parametrize("T", range(1, 9))
+def test_share_of_every_step_reaches_the_one_gradient_of_the_matrix(T):
+    call = ("unrolled", T, True)
+    (shared,) = patches(call, "shared-W")
+    target = path_of(shared).get_extents()
+    for t in range(1, T + 1):
+        share, back = (patches(call, f"gradient-{name}-{t}")[0] for name in ("sum", "W"))
+        (x, start), (_, tip) = path_of(share).vertices
+        assert target.x0 < x < target.x1
+        assert tip == pytest.approx(target.y1, abs=15)  # the head covers the last of it
+        (x0, y0), (x1, y1) = path_of(back).vertices
+        assert start == pytest.approx(y0 + (x - x0) / (x1 - x0) * (y1 - y0), abs=1)
+
+
+def test_what_flows_back_through_a_matrix_is_the_error_of_the_sum_and_not_of_the_state():
+    for call in (("unrolled", 3, True), ("feedforward_vs_unrolled",)):
+        shown = [text.get_text() for text in texts(call)]
+        for t in range(1, 4):
+            flows = [text for text in shown if "frac" in text and f"a_{t}" in text]
+            assert flows == [rf"$W^\mathsf{{T}}\frac{{\partial L}}{{\partial a_{t}}}$"]
+        assert not [text for text in shown if "frac" in text and "s_" in text]
+
+
+def test_error_of_a_layer_is_named_where_it_arrives():
+    call = ("feedforward_vs_unrolled",)
+    for k in (1, 2):
+        name = rf"$\dfrac{{\partial L}}{{\partial s^{{({k})}}}}$"
+        (label,) = [text for text in texts(call) if text.get_text() == name]
+        (arrow,) = patches(call, f"gradient-ink-layer-{k + 1}")
+        (x0, _), (x1, _) = arrow.get_path().vertices
+        assert x1 < label.get_position()[0] < x0  # points from the layer after it to layer k
 
 
 def test_unrolled_pictures_differ_in_the_unrolled_half_only():
@@ -332,6 +367,11 @@ def test_values_out_of_range_are_named(name, arguments, message):
     with pytest.raises(ValueError) as error:
         getattr(diagrams, name)(*arguments)
     assert str(error.value) == message
+
+
+def test_the_way_back_is_drawn_for_as_many_steps_as_are_readable():
+    with pytest.raises(ValueError, match=r"^T = 9: число шагов — целое число от 1 до 8\.$"):
+        diagrams.unrolled(9, backward=True)
 
 
 def test_numpy_integers_are_integers():

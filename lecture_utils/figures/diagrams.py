@@ -67,8 +67,8 @@ class _Sheet:
         self.text(x, y, text)
 
     def node(self, kind, x, y, tex, index="t", size=0.6, style="-"):
-        """A box of the kind (input, state, output or loss); returns what `link` has to know."""
-        color, half, is_round = PALETTE.get(kind, INK), size / 2, kind == "state"
+        """A box of the kind (input, sum, state, output, loss); returns what `link` has to know."""
+        color, half, is_round = PALETTE.get(kind, INK), size / 2, kind in ("sum", "state")
         outline = np.array(HEXAGON if kind == "output" else SQUARE) * half + (x, y)
         path = Path.circle((x, y), half) if is_round else _rounded(outline, half / 5)
         tint = 0.14 * np.array(to_rgb(color)) + 0.86
@@ -107,9 +107,9 @@ class _Sheet:
         self.arrow(points, color, f"{weight}-{index}", tex, **look)
 
 
-def _grid(sheet, xs, heights, inputs, outputs, size=0.6, index="_{{{}}}", tag="", backward=False):
-    """Columns xs; rows of heights: input, layers of states, output and, if backward, loss."""
-    layers, back = len(heights) - 2 - backward, "" if backward else None
+def _grid(sheet, xs, heights, inputs, outputs, size=0.6, index="_{{{}}}", tag=""):
+    """Columns xs; rows of heights: input, layers of states, output."""
+    layers = len(heights) - 2
 
     def node(kind, t, row, letter, gid=tag, layer=""):
         tex, style = letter + index.format(t) + layer, "--" if t < min(inputs) else "-"
@@ -119,18 +119,44 @@ def _grid(sheet, xs, heights, inputs, outputs, size=0.6, index="_{{{}}}", tag=""
     for n in range(1, layers + 1):
         gid, layer = (f"{n}-", f"^{{({n})}}") if layers > 1 else (tag, "")
         row = [node("state", t, n, "s", gid, layer) for t in range(len(xs))]
-        look, low = {"shade": 1 - 0.17 * (n - 1)}, 0.3 if backward else 0.5
+        look = {"shade": 1 - 0.17 * (n - 1)}
         for t, (a, b) in enumerate(pairwise(row), start=1):
-            gradient = rf"\dfrac{{\partial L}}{{\partial s_{{{t}}}}}" if backward else None
-            sheet.link(a, b, "W", f"{gid}{t}", index and "W" + layer, gradient, **look)
+            sheet.link(a, b, "W", f"{gid}{t}", index and "W" + layer, **look)
         for t in inputs:
-            sheet.link(below[t], row[t], "U", f"{gid}{t}", index and "U" + layer, at=low, **look)
+            sheet.link(below[t], row[t], "U", f"{gid}{t}", index and "U" + layer, **look)
         below = row
     for t in outputs:
         o = node("output", t, layers + 1, "o")
-        sheet.link(below[t], o, "V", f"{tag}{t}", index and "V", back)
-        if backward:
-            sheet.link(o, node("loss", t, layers + 2, "L"), "ink", f"{tag}{t}", "", back)
+        sheet.link(below[t], o, "V", f"{tag}{t}", index and "V")
+
+
+def _with_gradients(sheet, xs, heights, size=0.5):
+    """The unrolled node, a_t apart from s_t, and beside the arrows, dashed, the way back.
+
+    Rows of heights: input, sum a_t, state, output, loss. Returns where the gradient of the W of
+    each step is at hand.
+    """
+    kinds, places = ("input", "sum", "state", "output", "loss"), []
+    state = sheet.node("state", xs[0], heights[2], "s_0", 0, size, "--")
+    for t, x in enumerate(xs[1:], start=1):
+        column = [
+            sheet.node(kind, x, y, f"{letter}_{{{t}}}", t, size)
+            for kind, letter, y in zip(kinds, "xasoL", heights, strict=True)
+        ]
+        weights = [("U", f"{t}", "U", None), ("ink", f"f-{t}", "f", ""), ("V", f"{t}", "V", "")]
+        weights.append(("ink", f"{t}", "", ""))
+        for (a, b), (weight, index, tex, back) in zip(pairwise(column), weights, strict=True):
+            sheet.link(a, b, weight, index, tex, back)
+        sheet.link(state, column[1], "W", t, back="")
+        ends = np.array([state[:2], column[1][:2]])
+        across = abs((ends[1] - ends[0])[::-1]) / np.hypot(*(ends[1] - ends[0]))
+        sheet.text(*(ends.mean(0) + 0.14 * across), "$W$", 13, PALETTE["W"], "left", "bottom")
+        places.append(ends.mean(0) - 0.1 * across)
+        if x - xs[t - 1] > 1.6:  # else there is no room
+            label = rf"$W^\mathsf{{T}}\frac{{\partial L}}{{\partial a_{t}}}$"
+            sheet.text(*(places[-1] - (0.05, 0.2)), label, 13, PALETTE["gradient"], "right", "top")
+        state = column[2]
+    return places
 
 
 def five_tasks():
@@ -181,18 +207,38 @@ def rnn_node():
 
 
 def unrolled(T, backward=False):
-    """The node unrolled to T steps (1…12, else ValueError); `backward`: with its gradients."""
-    _check("T", T, 12, "число шагов")
+    """The node unrolled to T steps (1…12; `backward`, with its gradients, 1…8; else ValueError)."""
+    _check("T", T, 8 if backward else 12, "число шагов")
     alt = f"Рекуррентный узел, развёрнутый по шагам (T = {T}): матрицы U, W, V на всех шагах общие."
-    sheet, heights = _Sheet(11, 5 if backward else 4, alt), (1.15, 2.3, 3.4, 4.5)
-    _folded(sheet, 1, heights[:3])
+    if backward:
+        return _unrolled_backward(T, alt)
+    sheet, heights = _Sheet(11, 4, alt), (1.15, 2.3, 3.4)
+    _folded(sheet, 1, heights)
     sheet.text(2.55, heights[1], "=", 26)
     sheet.text(1, 0.4, "свёрнутый узел")
-    note = "штриховые стрелки ведут градиент назад" if backward else "веса на всех шагах общие"
-    sheet.text(2.9, 0.4, f"он же, развёрнутый: {note}", ha="left")
+    sheet.text(2.9, 0.4, "он же, развёрнутый: веса на всех шагах общие", ha="left")
     pitch, steps = min(1.7, 7.2 / T), range(1, T + 1)
     xs, size = 3.2 + pitch * np.arange(T + 1), min(0.6, 0.66 * pitch)
-    _grid(sheet, xs, heights[: 3 + backward], steps, steps, size, backward=backward)
+    _grid(sheet, xs, heights, steps, steps, size)
+    return sheet.fig
+
+
+def _unrolled_backward(T, alt):
+    alt += " Штрихом — градиент: по W назад течёт Wᵀ·∂L/∂a_t, вклады шагов в ∂L/∂W складываются."
+    sheet, heights = _Sheet(11, 5, alt), (1.15, 1.95, 2.95, 3.8, 4.6)
+    _folded(sheet, 1, (heights[0], heights[2] - 0.8, heights[3] - 0.6))
+    sheet.text(1, 0.4, "свёрнутый узел")
+    sheet.text(0.3, 4.45, "штриховые стрелки\nведут градиент назад", ha="left")
+    pitch = min(1.8, 7.2 / T)
+    xs = 3.2 + pitch * np.arange(T + 1)
+    places = _with_gradients(sheet, xs, heights, min(0.5, 0.66 * pitch))
+    width = max(5.9, xs[-1] - 2.4)
+    shares = r"$\partial L/\partial W = \sum_t\ (\partial L/\partial a_t)\,s_{t{-}1}^\mathsf{T}$"
+    text = f"вклады шагов складываются: {shares}"
+    sheet.box(2.7 + width / 2, 0.4, width, 0.5, text, "shared-W", PALETTE["W"])
+    for t, (x, y) in enumerate(places, start=1):
+        dashed = {"style": (0, (3, 1.5))}
+        sheet.arrow([(x, y), (x, 0.65)], PALETTE["gradient"], f"gradient-sum-{t}", **dashed)
     return sheet.fig
 
 
@@ -204,9 +250,9 @@ def feedforward_vs_unrolled():
     for kind, k, row, tex in [*path, ("output", 2, 2, "o"), ("loss", 2, 3, "L")]:
         nodes.append(sheet.node(kind, 0.7 + 1.5 * k, heights[row], tex, f"layer-{k}"))
     for k, (a, b) in enumerate(pairwise(nodes), start=1):
-        back = rf"\dfrac{{\partial L}}{{\partial s^{{({k})}}}}" if k in (2, 3) else ""
+        back = rf"\dfrac{{\partial L}}{{\partial s^{{({k - 1})}}}}" if k in (2, 3) else ""
         sheet.link(a, b, "ink", f"layer-{k}", f"W_{k}" if k < 5 else "", back)
-    _grid(sheet, 5.9 + 1.5 * np.arange(4), heights, range(1, 4), range(1, 4), backward=True)
+    _with_gradients(sheet, 5.45 + 1.7 * np.arange(4), (1.2, 1.95, 2.9, 3.75, 4.55))
     sheet.text(2.2, 0.4, "сеть прямого распространения:\nу каждого слоя своя матрица")
     sheet.text(8.15, 0.4, "развёрнутый рекуррентный узел:\nна каждом шаге те же матрицы")
     sheet.text(1.75, 4, "сплошные стрелки — вперёд,\nштриховые — назад")
