@@ -110,7 +110,7 @@ def test_of_the_novel_only_short_samples_of_the_nets_are_kept():
     samples = [row["value"] for row in LAB if row["measure"] == "wrote"]
     assert samples and max(map(len, samples)) < 400
     for row in LAB:
-        assert row["measure"] == "wrote" or float(row["value"]) >= 0
+        assert row["measure"] == "wrote" or float(row["value"]) >= -1
 
 
 def test_a_small_part_of_the_words_lab_is_made_again():
