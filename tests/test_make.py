@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from lecture_utils.corpora import story_text
 from lecture_utils.files import read_table
 from lecture_utils.tasks import echo
 
-CURVE = read_table("lecture_curve")
+CURVE, LAB = read_table("lecture_curve"), read_table("novel_results")
 
 
 def one_row(table: str, **keys: str) -> dict[str, str]:
@@ -174,6 +175,44 @@ def test_the_curve_of_the_lecture_has_a_row_for_each_step(monkeypatch, tmp_path)
     rows = list(make.lecture_curve(steps=3))
     assert [row["step"] for row in rows] == [1, 2, 3] and list(rows[0]) == list(CURVE[0])
     assert float(rows[0]["loss"]) == pytest.approx(np.log(11), abs=0.2)
+
+
+def test_the_results_of_the_words_lab_are_whole():
+    nets = {"lecture": 4, "full": 13, "adaptive": 13}  # validations in a run
+    expected = {
+        (text, net, seed): nets[net]
+        for text, net, seed in product(("story", "novel"), make.LAB_NETS, make.SEEDS)
+    }
+    keys = [(r["text"], r["net"], r["measure"], r["seed"]) for r in LAB]
+    for (text, net, seed), count in expected.items():
+        assert keys.count((text, net, "valid", str(seed))) == count
+        assert keys.count((text, net, "train", str(seed))) == count
+        assert keys.count((text, net, "test", str(seed))) == 1
+    for text, measure in product(("story", "novel"), ("valid", "test")):
+        assert keys.count((text, "trigram", measure, "")) == 1
+    assert {key[:2] + key[3:] for key in keys if key[1] != "trigram"} == {
+        (text, net, str(seed)) for text, net, seed in expected
+    }
+
+
+def test_of_the_novel_only_short_samples_of_the_nets_are_kept():
+    samples = [row["value"] for row in LAB if row["measure"] == "wrote"]
+    assert samples and max(map(len, samples)) < 400
+    for row in LAB:
+        assert row["measure"] == "wrote" or float(row["value"]) >= -1
+
+
+def test_a_small_part_of_the_words_lab_is_made_again():
+    """The first hundred steps of the lecture's net on the tale: another CPU ends near by."""
+    (row,) = (
+        r
+        for r in LAB
+        if (r["text"], r["net"], r["seed"], r["step"], r["measure"])
+        == ("story", "lecture", "0", "100", "valid")
+    )
+    stop = lambda history, model: len(history.loss) == 100
+    _, history = make.train_words(make.Words(story_text()), "lecture", 0, [stop])
+    assert history.valid_loss == [pytest.approx(float(row["value"]), abs=0.03)]
 
 
 def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(monkeypatch, tmp_path, capsys):

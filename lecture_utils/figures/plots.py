@@ -101,16 +101,18 @@ def curves(
     return figure
 
 
-def losses(history, levels: Mapping[str, float] | None = None, width: int = 50) -> Figure:
+def losses(
+    history, levels: Mapping[str, float] | None = None, width: int = 50, unit: str = "символ"
+) -> Figure:
     """Training loss (running mean over `width` steps) and validation loss against the step.
 
-    `history` is a `training.History`.
+    `history` is a `training.History`; a loss is in nats per `unit`.
     """
     steps = range(1, len(history.loss) + 1)
     lines = {f"обучение (среднее за {width} шагов)": (steps, smooth(history.loss, width))}
     if history.valid_loss:
         lines["проверка"] = (history.valid_step, history.valid_loss)
-    return curves(lines, x_label="шаг", y_label="потери, наты на символ", levels=levels)
+    return curves(lines, x_label="шаг", y_label=f"потери, наты на {unit}", levels=levels)
 
 
 def bars(values: Mapping[str, float], *, x_label: str, digits: int = 1) -> Figure:

@@ -204,9 +204,9 @@ class LossMonitor(w.VBox):
     everywhere.
     """
 
-    def __init__(self, levels: dict[str, float] | None = None):
-        """`levels` are drawn as horizontal lines."""
-        self.levels = levels
+    def __init__(self, levels: dict[str, float] | None = None, unit: str = "символ"):
+        """`levels` are drawn as horizontal lines; a loss is in nats per `unit`."""
+        self.levels, self.unit = levels, unit
         self._asked, self._drawn = threading.Event(), 0.0
         self.picture = w.Image(format="png")
         self.button = w.Button(description="Остановить обучение", icon="stop")
@@ -222,7 +222,9 @@ class LossMonitor(w.VBox):
         if history.stopped:
             self.button.disabled, self.button.description = True, "Обучение окончено"
         if history.stopped or time.monotonic() - self._drawn >= 1:
-            self.picture.value = plots.png(plots.losses(history, self.levels), scale=1)
+            self.picture.value = plots.png(
+                plots.losses(history, self.levels, unit=self.unit), scale=1
+            )
             self._drawn = time.monotonic()
         return self._asked.is_set()
 
