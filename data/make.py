@@ -234,7 +234,7 @@ def fit_letters(seed: int, steps: int = 3000) -> tuple[LetterModel, Vocabulary, 
     return model.eval(), vocabulary, loss
 
 
-PAST = r"[аеёиоуыэюя](л)(?:[аои]|ся|[аои]сь)?\b"  # сказал, жила, боялся; also Павел, весело
+ENDING = r"[аеёиоуыэюя]({})(?:[аои]|ся|[аои]сь)?\b"  # with л: сказал, жила, боялся; also Павел
 
 
 @torch.no_grad()
@@ -249,19 +249,27 @@ def forget_gates(model: LetterModel, vocabulary: Vocabulary, text: str) -> np.nd
 
 
 def past_tense(model: LetterModel, vocabulary: Vocabulary, text: str) -> dict:
-    """The unit whose f tells л of a past tense from other л, chosen on the first half of a text.
+    """The unit whose f marks л of a past tense, chosen on the first half of a text.
 
-    Its number, its mean f on the second half, how many units tell the two by 0.2 there.
+    It must be lower there than on other л and than on other consonants in the same endings. Its
+    number, its mean f of each kind on the second half, how many units are lower by 0.2 there.
     """
-    f, letters = forget_gates(model, vocabulary, text), np.array(list(text.lower()))
-    is_past = np.zeros(len(text), dtype=bool)
-    is_past[[found.start(1) for found in re.finditer(PAST, text.lower())]] = True
-    other, first = (letters == "л") & ~is_past, np.arange(len(text)) < len(text) // 2
-    drop = [f[other & half].mean(0) - f[is_past & half].mean(0) for half in (first, ~first)]
-    k = int(drop[0].argmax())
-    means = f[is_past & ~first, k].mean(), f[other & ~first, k].mean()
-    row = {"past_unit": k, "past_f": f"{means[0]:.3f}", "other_f": f"{means[1]:.3f}"}
-    return row | {"past_units": int((drop[1] > 0.2).sum())}
+    f, lower = forget_gates(model, vocabulary, text), text.lower()
+
+    def at(pattern):
+        places = [found.start(1) for found in re.finditer(pattern, lower)]
+        return np.bincount(places, minlength=len(text)) > 0
+
+    past, same_end = at(ENDING.format("л")), at(ENDING.format("[бвгджзйкмнпрстфхцчшщ]"))
+    kinds = past, at("(л)") & ~past, same_end
+    first = np.arange(len(text)) < len(text) // 2
+    means = [[f[kind & half].mean(0) for kind in kinds] for half in (first, ~first)]
+    drops = [np.minimum(other, same) - on_past for on_past, other, same in means]
+    k = int(drops[0].argmax())
+    row = dict(
+        zip(("past_f", "other_f", "end_f"), (f"{mean[k]:.3f}" for mean in means[1]), strict=True)
+    )
+    return {"past_unit": k} | row | {"past_units": int((drops[1] > 0.2).sum())}
 
 
 def phrases(model: LetterModel, vocabulary: Vocabulary, text: str) -> dict:
