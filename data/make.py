@@ -6,6 +6,7 @@ So do the other tables of TABLES; what reads the novel wants LECTURE_NOVEL to na
 import argparse
 import csv
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from lecture_utils.corpora import (
 from lecture_utils.distributed import use_threads
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
-from lecture_utils.probes import LETTERS, spectral_radius
+from lecture_utils.probes import LETTERS, load_letters, spectral_radius, watch_letters
 from lecture_utils.tasks import (
     TEMPORAL_ORDER_SYMBOLS,
     anbn,
@@ -54,14 +55,12 @@ NETS = {  # all the nets of the lag experiment: the layer and how it starts
 
 
 def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False, radius=None):
-    """Train 32 units on `tasks.temporal_order`: accuracy on 1,000 fresh sequences, steps taken.
+    """What `fit_order` reaches with 32 units of a layer of torch, steps taken. Seeded.
 
-    Batches of 64, Adam 0.003, clip 1; ends as soon as 99 % of the fresh ones are right. Seeded.
     `forget_bias` (LSTM only) is the sum of torch's two; `orthogonal` and the spectral `radius` are
     starts of W.
     """
     torch.manual_seed(seed)
-    train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
     symbols = len(TEMPORAL_ORDER_SYMBOLS)
     net, head = LAYERS[cell](symbols, 32, batch_first=True), nn.Linear(32, 4)
     if orthogonal:
@@ -70,6 +69,16 @@ def learn_order(cell, lag, seed, steps=2500, forget_bias=None, orthogonal=False,
         net.weight_hh_l0.data *= radius / float(spectral_radius(net.weight_hh_l0.detach().numpy()))
     if forget_bias is not None:
         net.bias_ih_l0.data[32:64], net.bias_hh_l0.data[32:64] = forget_bias, 0.0
+    return fit_order(net, head, lag, seed, steps)
+
+
+def fit_order(net, head, lag: int, seed: int, steps: int) -> tuple[float, int]:
+    """Train on `tasks.temporal_order`: accuracy on 1,000 fresh sequences, steps taken.
+
+    Batches of 64, Adam 0.003, clip 1; ends as soon as 99 % of the fresh ones are right.
+    """
+    train_set, test_set = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
+    symbols = len(TEMPORAL_ORDER_SYMBOLS)
     weights = [*net.parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(weights, lr=0.003, fused=True)
     answer = lambda x: head(net(one_hot(x, symbols).float())[0][:, -1])
@@ -100,6 +109,68 @@ class OwnLayer(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple:
         """x (batch, time, input_size) → h (batch, time, hidden_size), last state."""
         return cells.run(self.cell, self.kind(*self.weights), x)
+
+
+def scaled(v: torch.Tensor, k) -> torch.Tensor:
+    """v itself, but the gradient that goes back through it is multiplied by k."""
+    return k * v + ((1 - k) * v).detach()
+
+
+class SplitLSTM(nn.LSTM):
+    """An LSTM whose memory and whose error pass through gates with different biases.
+
+    Forward f = σ(a + b_f), the error is multiplied by σ(a + b_back) on the direct way instead; on
+    the way round through h it is damped in the same proportion, but never amplified.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, b_f: float, b_back: float):
+        super().__init__(input_size, hidden_size, batch_first=True)
+        self.biases = torch.tensor([b_f, b_back])
+        f, back = self.biases.sigmoid()
+        self.round_way = (back / f).clamp(max=1)
+        for bias in (self.bias_ih_l0, self.bias_hh_l0):
+            bias.data[hidden_size : 2 * hidden_size] = 0
+
+    def forward(self, x: torch.Tensor) -> tuple:
+        """x (batch, time, input_size) → h (batch, time, hidden_size), last state."""
+        h = c = x.new_zeros(len(x), self.hidden_size)
+        b_f, b_back = self.biases
+        a, steps = x @ self.weight_ih_l0.T + (self.bias_ih_l0 + self.bias_hh_l0), []
+        for a_t in a.unbind(1):
+            a_t = a_t + scaled(h, self.round_way) @ self.weight_hh_l0.T
+            i, a_f, c_tilde, o = a_t.chunk(4, 1)
+            f = (a_f + b_f).sigmoid()
+            k = ((a_f + b_back).sigmoid() / f).detach()
+            c = f * scaled(c, k) + i.sigmoid() * c_tilde.tanh()
+            h = o.sigmoid() * c.tanh()
+            steps.append(h)
+        return torch.stack(steps, 1), (h, c)
+
+
+WAYS = {  # b_f of the memory and of the error: one of them changed alone; no way back at all
+    "error_damped": (3.0, 0.0),
+    "error_cut": (3.0, -torch.inf),
+    "error_passed": (0.0, 3.0),
+}
+RIVALS = {  # about as many weights as the LSTM of 32: 5,000 to 5,250 each with the output layer
+    "peephole": lambda: OwnLayer(cells.peephole, cells.PeepholeWeights, 6, 32),
+    "coupled": lambda: OwnLayer(cells.coupled, cells.CoupledWeights, 6, 37),
+    "gru": lambda: nn.GRU(6, 37, batch_first=True),
+}
+
+
+def order_net(name: str, seed: int, is_open: bool = False) -> tuple[nn.Module, nn.Module]:
+    """One of WAYS or RIVALS and its output layer; `is_open`: the gates that keep start at σ(3)."""
+    torch.manual_seed(seed)
+    net = SplitLSTM(6, 32, *WAYS[name]) if name in WAYS else RIVALS[name]()
+    if is_open and isinstance(net, OwnLayer):
+        p = net.kind(*net.weights)
+        keeping, bias = (p.b_i, -3.0) if name == "coupled" else (p.b_f, 3.0)
+        keeping.data[:] = bias
+    elif is_open:  # torch stacks r, z, n
+        size = net.hidden_size
+        net.bias_ih_l0.data[size : 2 * size], net.bias_hh_l0.data[size : 2 * size] = 3.0, 0.0
+    return net, nn.Linear(37 if name in ("coupled", "gru") else 32, 4)
 
 
 COUNTERS = {  # 560 to 590 weights each, one bias a gate counted
@@ -277,21 +348,89 @@ def learn_letters(layers: int, seed: int, marks: tuple[int, ...]) -> list[float]
 
 
 def train_letters(path=LETTERS, steps: int = 3000) -> float:
-    """Train an LSTM of 80 cells on the letters of the story, keep its weights: loss held out."""
+    """Keep the weights of `fit_letters` with seed 0: loss held out."""
+    model, vocabulary, loss = fit_letters(0, steps)
+    save_atomically({"symbols": list(vocabulary.tokens), "weights": model.state_dict()}, path)
+    return loss
+
+
+def fit_letters(seed: int, steps: int = 3000) -> tuple[LetterModel, Vocabulary, float]:
+    """Train an LSTM of 80 units on the letters of the story; the last is its loss held out."""
     text = story_text().text
     vocabulary, tenth = Vocabulary.build(text, specials=()), len(text) // 10
     ids = torch.tensor(vocabulary.encode(text))
     batches, valid = (
         StreamBatches(part, 32, 64) for part in (ids[: 8 * tenth], ids[8 * tenth : 9 * tenth])
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = LetterModel(len(vocabulary), 80, "lstm")
     model.rnn.bias_hh_l0.data[80:160] = 1.0
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     plan = Plan(steps, clip=1.0, decay=True, every=steps)
     loss = train(model, batches, optimizer, plan, valid=valid).valid_loss[-1]
-    save_atomically({"symbols": list(vocabulary.tokens), "weights": model.state_dict()}, path)
-    return loss
+    return model.eval(), vocabulary, loss
+
+
+ENDING = r"[аеёиоуыэюя]({})(?:[аои]|ся|[аои]сь)?\b"  # with л: сказал, жила, боялся; also Павел
+
+
+@torch.no_grad()
+def forget_gates(model: LetterModel, vocabulary: Vocabulary, text: str) -> np.ndarray:
+    """f over a text, (letters, hidden_size), read in ten pieces at once."""
+    ids = torch.tensor(vocabulary.encode(text)).view(10, -1)
+    h = model.features(ids)[0]
+    h_prev = torch.cat([torch.zeros_like(h[:, :1]), h[:, :-1]], 1)
+    x = one_hot(ids, len(vocabulary)).float()
+    f = cells.lstm_gates(cells.from_torch(model.rnn)[1], x.flatten(0, 1), h_prev.flatten(0, 1)).f
+    return f.numpy()
+
+
+def past_tense(model: LetterModel, vocabulary: Vocabulary, text: str) -> dict:
+    """The unit whose f marks л of a past tense, chosen on the first half of a text.
+
+    It must be lower there than on other л and than on other consonants in the same endings. Its
+    number, its mean f of each kind on the second half, how many units are lower by 0.2 there.
+    """
+    f, lower = forget_gates(model, vocabulary, text), text.lower()
+
+    def at(pattern):
+        places = [found.start(1) for found in re.finditer(pattern, lower)]
+        return np.bincount(places, minlength=len(text)) > 0
+
+    past, same_end = at(ENDING.format("л")), at(ENDING.format("[бвгджзйкмнпрстфхцчшщ]"))
+    kinds = past, at("(л)") & ~past, same_end
+    first = np.arange(len(text)) < len(text) // 2
+    means = [[f[kind & half].mean(0) for kind in kinds] for half in (first, ~first)]
+    drops = [np.minimum(other, same) - on_past for on_past, other, same in means]
+    k = int(drops[0].argmax())
+    row = dict(
+        zip(("past_f", "other_f", "end_f"), (f"{mean[k]:.3f}" for mean in means[1]), strict=True)
+    )
+    return {"past_unit": k} | row | {"past_units": int((drops[1] > 0.2).sum())}
+
+
+def phrases(model: LetterModel, vocabulary: Vocabulary, text: str) -> dict:
+    """Of a text: what r the unit nearest to the age of a phrase has, chosen on the first half;
+    f of the unit that closes most on marks, on them and else; the price of a letter where f is 1.
+    """
+    seen, nats = watch_letters(model, vocabulary, text)
+    c, f, half = seen["c"].numpy(), seen["f"].numpy(), len(text) // 2
+    ends = np.array([letter in ".!?…\n" for letter in text])
+    places = np.arange(len(text))
+    age = places - np.maximum.accumulate(np.where(ends, places, -1))
+    r = np.array(
+        [
+            [np.corrcoef(unit, a)[0, 1] for unit in part.T]
+            for part, a in ((c[:half], age[:half]), (c[half:], age[half:]))
+        ]
+    )
+    k = np.abs(r[0]).argmax()
+    marks = np.array([letter in ",.!?…" for letter in text])
+    j = (f[~marks].mean(0) - f[marks].mean(0)).argmax()
+    held = watch_letters(model, vocabulary, text, hold_f=True)[1].nanmean().item()
+    row = {"age_unit": int(k), "age_r": r[1, k], "mark_unit": int(j), "mark_f": f[marks, j].mean()}
+    row |= {"else_f": f[~marks, j].mean(), "nats": nats.nanmean().item(), "held_nats": held}
+    return {name: v if isinstance(v, int) else f"{v:.3f}" for name, v in row.items()}
 
 
 ALPHABET = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя-"
@@ -535,15 +674,40 @@ def novel_results():
 
 
 def gates():
-    """Forget bias b_f: accuracy and steps at lag 30; aⁿbⁿ: the first n that fails; letters.pt."""
+    """Forget bias: accuracy and steps at lag 30; aⁿbⁿ: the first n that fails; both .pt files."""
     train_letters()
     for bias, seed in product((-1, 0, 1, 2, 3), SEEDS):
         accuracy, steps = learn_order("lstm", 30, seed, steps=2000, forget_bias=float(bias))
         row = {"experiment": "forget_bias", "net": bias, "seed": seed}
         yield row | {"accuracy": f"{accuracy:.3f}", "count": steps}
-    for net, seed in product(COUNTERS, SEEDS):
-        row = {"experiment": "counting", "net": net, "seed": seed, "accuracy": ""}
-        yield row | {"count": learn_to_count(net, seed)[0]}
+    counters = {}
+    for cell, seed in product(COUNTERS, SEEDS):
+        count, net, head = learn_to_count(cell, seed)
+        if cell == "lstm":
+            counters[seed] = {"net": net.state_dict(), "head": head.state_dict()}
+        row = {"experiment": "counting", "net": cell, "seed": seed, "accuracy": ""}
+        yield row | {"count": count}
+    save_atomically(counters, DATA / "counters.pt")
+
+
+def letters():
+    """The letters net with five seeds (0 is letters.pt): what its gates do over the last tenth."""
+    text = story_text().text
+    held_out = text[-(len(text) // 100 * 10) :]
+    for seed in SEEDS:
+        model, vocabulary = fit_letters(seed)[:2] if seed else load_letters()
+        row = {"seed": seed} | past_tense(model, vocabulary, held_out)
+        yield row | phrases(model, vocabulary, text[-6000:])
+
+
+def order():
+    """Temporal order at lag 30: memory and error kept apart; rivals of the LSTM, shut and open."""
+    runs = [("ways", net, False) for net in WAYS]
+    runs += [("rivals", net, is_open) for net in RIVALS for is_open in (False, True)]
+    for (experiment, net, is_open), seed in product(runs, SEEDS):
+        accuracy, steps = fit_order(*order_net(net, seed, is_open), 30, seed, steps=1000)
+        row = {"experiment": experiment, "net": net, "open": int(is_open), "seed": seed}
+        yield row | {"accuracy": f"{accuracy:.3f}", "steps": steps}
 
 
 def lags():
@@ -594,7 +758,8 @@ def truncation():
         yield row | {"loss": f"{loss:.4f}"}
 
 
-MAKERS = lags, truncation, depth, scales, distance, gates, name_nets, lecture_curve, novel_results
+MAKERS = lags, truncation, depth, scales, distance, gates, order, letters, name_nets, lecture_curve
+MAKERS += (novel_results,)
 TABLES = {make.__name__: make for make in MAKERS}
 
 

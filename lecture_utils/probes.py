@@ -153,7 +153,7 @@ def watch_lstm(p: LSTMWeights, x: torch.Tensor, zero=(), hold_f: bool = False) -
     """
     size = len(p.b_f)
     if not all(0 <= cell < size for cell in zero):
-        raise ValueError(f"zero = {list(zero)}: номера ячеек — от 0 до {size - 1}.")
+        raise ValueError(f"zero = {list(zero)}: номера нейронов — от 0 до {size - 1}.")
     h = c = x.new_zeros(1, size)
     kept = torch.tensor([cell not in zero for cell in range(size)])
     rows = []

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 
 from lecture_utils import cells, probes
 from lecture_utils.batching import Batch
 from lecture_utils.corpora import story_text
 from lecture_utils.figures import plots
-from lecture_utils.files import read_table
+from lecture_utils.files import DATA, read_table
 from lecture_utils.probes import LETTERS, load_letters
+from lecture_utils.tasks import anbn
 
 
 @pytest.fixture
@@ -126,6 +128,29 @@ def test_a_small_part_of_the_committed_results_is_made_again():
     """One LSTM of `python data/make.py gates`; another CPU may differ a bit."""
     rows = [r for r in read_table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
     assert abs(make.learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
+
+
+def test_the_stored_counters_are_those_of_the_table():
+    (x, y, _), certain = anbn(range(1, 201))
+    stored = torch.load(DATA / "counters.pt", weights_only=True)
+    rows = [r for r in read_table("gates") if r["experiment"] == "counting" and r["net"] == "lstm"]
+    for row in rows:
+        net, head = make.COUNTERS["lstm"](), nn.Linear(10, 3)
+        net.load_state_dict(stored[int(row["seed"])]["net"])
+        head.load_state_dict(stored[int(row["seed"])]["head"])
+        with torch.no_grad():
+            right = (head(net(one_hot(x, 3).float())[0]).argmax(2) == y) | ~certain
+        assert abs(int(right.all(1).int().argmin()) + 1 - int(row["count"])) <= 1
+    assert len(rows) == len(stored) == 5
+
+
+def test_the_table_of_the_letters_is_whole_and_its_first_net_is_the_committed_one():
+    rows = read_table("letters")
+    assert [row["seed"] for row in rows] == list("01234")
+    again = next(make.letters())
+    assert list(again) == list(rows[0])
+    for name, value in rows[0].items():
+        assert float(again[name]) == pytest.approx(float(value), abs=0.01, rel=0.01)
 
 
 def test_the_letter_network_is_small_and_its_weights_are_remade_and_read_back(tmp_path):

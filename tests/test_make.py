@@ -151,6 +151,74 @@ def test_noise_has_the_time_1_and_a_slow_state_a_longer_one():
     assert make.correlation_time(torch.stack(states, 1)) == pytest.approx(1 / (1 - 0.8), rel=0.2)
 
 
+def test_the_table_of_ways_and_rivals_is_whole():
+    keys = [(r["net"], int(r["open"]), int(r["seed"])) for r in read_table("order")]
+    runs = [(net, 0) for net in make.WAYS] + list(product(make.RIVALS, (0, 1)))
+    assert keys == [(*run, seed) for run in runs for seed in range(5)]
+
+
+@pytest.mark.parametrize("net, is_open, seed", [("gru", True, 1), ("error_damped", False, 2)])
+def test_a_small_part_of_the_ways_and_rivals_is_made_again(net, is_open, seed):
+    """Another CPU may need two hundred steps more or less."""
+    (row,) = (
+        r
+        for r in read_table("order")
+        if (r["net"], r["open"], r["seed"]) == (net, str(int(is_open)), str(seed))
+    )
+    accuracy, steps = make.fit_order(*make.order_net(net, seed, is_open), 30, seed, steps=1000)
+    assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
+    assert steps == pytest.approx(int(row["steps"]), abs=200)
+
+
+@pytest.fixture
+def split(monkeypatch):
+    """split(b_f, b_back) → h of a SplitLSTM, of nn.LSTM with b_f, and how each grows with x."""
+
+    def compare(b_f, b_back):
+        monkeypatch.setitem(make.WAYS, "probe", (b_f, b_back))
+        torch.manual_seed(0)
+        usual = torch.nn.LSTM(6, 32, batch_first=True)
+        usual.bias_ih_l0.data[32:64], usual.bias_hh_l0.data[32:64] = b_f, 0.0
+        found = []
+        for net in (make.order_net("probe", seed=0)[0], usual):
+            x = torch.randn(2, 12, 6, generator=torch.Generator().manual_seed(1))
+            h = net(x.requires_grad_())[0]
+            found.append((h.detach(), *torch.autograd.grad(h[:, -1].square().sum(), x)))
+        return found
+
+    return compare
+
+
+def test_where_memory_and_error_have_one_bias_the_split_lstm_is_the_usual_one(split):
+    (h, gradient), (usual_h, usual_gradient) = split(3.0, 3.0)
+    torch.testing.assert_close(h, usual_h)
+    torch.testing.assert_close(gradient, usual_gradient)
+
+
+def test_a_bias_of_the_error_changes_its_way_back_and_nothing_else(split):
+    (h, damped), (usual_h, usual) = split(3.0, 0.0)
+    torch.testing.assert_close(h, usual_h)
+    torch.testing.assert_close(damped[:, -1], usual[:, -1])
+    assert damped[:, 0].norm() < 0.05 * usual[:, 0].norm()
+    (h, cut), (usual_h, _) = split(3.0, -torch.inf)
+    torch.testing.assert_close(h, usual_h)
+    assert cut[:, -1].any() and not cut[:, :-1].any()
+
+
+def test_the_rivals_have_equally_many_weights_and_open_to_the_same_gate():
+    for name in make.RIVALS:
+        net, head = make.order_net(name, seed=0, is_open=True)
+        doubled = sum(w.numel() for part, w in net.named_parameters() if "bias_ih" in part)
+        weights = sum(w.numel() for w in (*net.parameters(), *head.parameters())) - doubled
+        assert 5000 <= weights <= 5250
+        if name == "gru":  # torch stacks r, z, n; z keeps
+            keeps = (net.bias_ih_l0 + net.bias_hh_l0)[37:74]
+        else:
+            p = net.kind(*net.weights)
+            keeps = -p.b_i if name == "coupled" else p.b_f
+        torch.testing.assert_close(keeps.detach(), torch.full_like(keeps, 3.0))
+
+
 def test_before_any_learning_the_order_is_a_guess():
     accuracy, steps = make.learn_order("rnn", lag=30, seed=0, steps=1)
     assert 0.2 < accuracy < 0.3 and steps == 1

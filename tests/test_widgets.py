@@ -73,8 +73,8 @@ def test_the_picture_depends_on_nothing_but_the_values(live, name):
         ("live_gates", "o", 2.0, "Вентиль o = 2.0"),
         ("live_forgetting", "b_f", 7.0, "b_f = 7.0"),
         ("live_forgetting", "b_f", -9.0, "b_f = -9.0"),
-        ("live_letters", "cell", 80, "Ячейки 80 нет.*от 0 до 79"),
-        ("live_letters", "cell", -1, "Ячейки -1 нет"),
+        ("live_letters", "cell", 80, "Нейрона 80 нет.*от 0 до 79"),
+        ("live_letters", "cell", -1, "Нейрона -1 нет"),
         ("live_letters", "text", "а", "от 2 до 80"),
         ("live_letters", "text", "а" * 81, "81"),
         (

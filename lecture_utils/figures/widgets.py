@@ -90,7 +90,7 @@ def live_forgetting() -> Live:
 
 
 PARTS = {"память c": "c", "забывание f": "f", "запись i": "i", "показ o": "o", "выход h": "h"}
-CHANGES = {"ничего не менять": "", "стереть эту ячейку": "zero", "держать f = 1": "hold_f"}
+CHANGES = {"ничего не менять": "", "стереть этот нейрон": "zero", "держать f = 1": "hold_f"}
 
 
 def over_letters(
@@ -104,7 +104,7 @@ def over_letters(
     """
     size = model.rnn.hidden_size
     if not 0 <= cell < size:
-        raise ValueError(f"Ячейки {cell} нет: их номера — от 0 до {size - 1}.")
+        raise ValueError(f"Нейрона {cell} нет: их номера — от 0 до {size - 1}.")
     if part not in PARTS.values() or change not in CHANGES.values():
         raise ValueError(f"Нет части «{part}» или вмешательства «{change}».")
     if not 2 <= len(text) <= 80:
@@ -113,7 +113,7 @@ def over_letters(
     runs = [probes.watch_letters(model, vocabulary, text, **h) for h in ({}, how)]
     values = [seen[part][:, cell].numpy() for seen, _ in runs]
     nats = [price.numpy() for _, price in runs]
-    return plots.intervention(text, values, nats, name=f"${part}_t$, ячейка {cell}")
+    return plots.intervention(text, values, nats, name=f"${part}_t$, нейрон {cell}")
 
 
 def live_letters(model, vocabulary, text: str) -> Live:
@@ -121,7 +121,7 @@ def live_letters(model, vocabulary, text: str) -> Live:
     return Live(
         partial(over_letters, model, vocabulary),
         part=w.Dropdown(options=PARTS, description="что показать"),
-        cell=w.IntSlider(0, 0, model.rnn.hidden_size - 1, description="ячейка"),
+        cell=w.IntSlider(0, 0, model.rnn.hidden_size - 1, description="нейрон"),
         change=w.Dropdown(options=CHANGES, description="вмешательство"),
         text=w.Text(text, description="текст", continuous_update=False, layout={"width": "46em"}),
     )
