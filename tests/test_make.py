@@ -133,12 +133,11 @@ def test_the_table_of_time_scales_is_whole():
 
 
 def test_a_small_part_of_the_time_scales_is_made_again():
-    """What a layer grows slow by varies with the last digits: only the order is the same."""
-    times = make.learn_two_speeds("gru16", seed=0)
+    times = make.learn_two_speeds("lstm16", seed=0)
     for layer, (before, after) in enumerate(times, start=1):
-        row = one_row("scales", net="gru16", seed="0", layer=str(layer))
+        row = one_row("scales", net="lstm16", seed="0", layer=str(layer))
         assert before == pytest.approx(float(row["before"]), abs=0.05)
-        assert after == pytest.approx(float(row["after"]), rel=0.3)
+        assert after == pytest.approx(float(row["after"]), rel=0.1)
 
 
 def test_noise_has_the_time_1_and_a_slow_state_a_longer_one():
