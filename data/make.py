@@ -316,10 +316,10 @@ def learn_two_speeds(net: str, seed: int) -> list[tuple[float, float]]:
 STACKS = {1: 48, 2: 32, 3: 26}  # layers: units in each; 19,900 to 20,200 weights
 
 
-def learn_letters(layers: int, seed: int, marks: tuple[int, ...]) -> list[float]:
+def learn_letters(layers: int, rate: float, seed: int, marks: tuple[int, ...]) -> list[float]:
     """Nats a letter of the story held out after each of `marks` steps, of an LSTM from STACKS.
 
-    One-hot letters, windows of 64 at random places, 32 a batch, Adam 0.01, clip 1.
+    One-hot letters, windows of 64 at random places, 32 a batch, Adam with this rate, clip 1.
     """
     text = story_text().text.lower()
     vocabulary, tenth = Vocabulary.build(text, specials=()), len(text) // 10
@@ -329,7 +329,7 @@ def learn_letters(layers: int, seed: int, marks: tuple[int, ...]) -> list[float]
     rnn = nn.LSTM(size, STACKS[layers], layers, batch_first=True)
     head = nn.Linear(STACKS[layers], size)
     weights, losses = [*rnn.parameters(), *head.parameters()], []
-    optimizer = torch.optim.Adam(weights, lr=0.01, fused=True)
+    optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
 
     def nats(x):
         o = head(rnn(one_hot(x[:, :-1], size).float())[0])
@@ -742,11 +742,12 @@ def distance():
 
 
 def depth():
-    """One, two and three layers of about as many weights: the loss held out, step by step."""
+    """One, two and three layers of about as many weights, at three rates: the loss held out."""
     marks = 100, 300, 1000
-    for layers, seed in product(STACKS, SEEDS):
-        for step, loss in zip(marks, learn_letters(layers, seed, marks), strict=True):
-            yield {"layers": layers, "seed": seed, "step": step, "loss": f"{loss:.4f}"}
+    for layers, rate, seed in product(STACKS, (0.003, 0.01, 0.03), SEEDS):
+        for step, loss in zip(marks, learn_letters(layers, rate, seed, marks), strict=True):
+            row = {"layers": layers, "rate": rate, "seed": seed, "step": step}
+            yield row | {"loss": f"{loss:.4f}"}
 
 
 def truncation():

@@ -117,13 +117,14 @@ def test_the_nets_to_compare_have_about_as_many_weights():
 
 
 def test_the_table_of_depths_is_whole():
-    keys = [(int(r["layers"]), int(r["seed"]), int(r["step"])) for r in read_table("depth")]
-    assert keys == list(product(make.STACKS, range(5), (100, 300, 1000)))
+    rows = read_table("depth")
+    keys = [(int(r["layers"]), float(r["rate"]), int(r["seed"]), int(r["step"])) for r in rows]
+    assert keys == list(product(make.STACKS, (0.003, 0.01, 0.03), range(5), (100, 300, 1000)))
 
 
 def test_a_small_part_of_the_depths_is_made_again():
-    (loss,) = make.learn_letters(1, seed=0, marks=(100,))
-    row = one_row("depth", layers="1", seed="0", step="100")
+    (loss,) = make.learn_letters(1, 0.01, seed=0, marks=(100,))
+    row = one_row("depth", layers="1", rate="0.01", seed="0", step="100")
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
 
