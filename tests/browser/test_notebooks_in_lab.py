@@ -25,7 +25,7 @@ def run_all(page):
 
     page.evaluate(RUN_ALL)
     try:
-        page.wait_for_function("window.finished", timeout=240_000)
+        page.wait_for_function("window.finished", timeout=480_000)
     except TimeoutError:
         prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
         raise AssertionError(f"still running: {prompts}, {page.evaluate(CONNECTION)}") from None
