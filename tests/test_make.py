@@ -256,6 +256,8 @@ def test_the_results_of_the_words_lab_are_whole():
         assert keys.count((text, net, "valid", str(seed))) == count
         assert keys.count((text, net, "train", str(seed))) == count
         assert keys.count((text, net, "test", str(seed))) == 1
+    for text, net in product(("story", "novel"), ("full", "adaptive")):
+        assert keys.count((text, net, "valid slow", "0")) == 1
     for text, measure in product(("story", "novel"), ("valid", "test")):
         assert keys.count((text, "trigram", measure, "")) == 1
     assert {key[:2] + key[3:] for key in keys if key[1] != "trigram"} == {
