@@ -768,8 +768,8 @@ def truncation():
         yield row | {"loss": f"{loss:.4f}"}
 
 
-MAKERS = lags, truncation, depth, scales, distance, gates, order, letters, name_nets, lecture_curve
-MAKERS += (novel_results,)
+MAKERS = [lags, truncation, depth, scales, distance]
+MAKERS += [gates, order, letters, name_nets, lecture_curve, novel_results]
 TABLES = {make.__name__: make for make in MAKERS}
 
 

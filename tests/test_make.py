@@ -66,7 +66,7 @@ def test_the_table_of_nets_on_names_is_whole():
 @pytest.mark.parametrize("net, seed", [("lecture", 0), ("women", 3)])
 def test_a_small_part_of_the_nets_on_names_is_made_again(net, seed):
     (women,) = make.learn_names(seed, **make.NAME_NETS[net])
-    (row,) = (r for r in read_table("name_nets") if (r["net"], r["seed"]) == (net, str(seed)))
+    row = one_row("name_nets", net=net, seed=str(seed))
     assert women == pytest.approx(float(row["women"]), abs=0.1)
 
 
@@ -79,11 +79,7 @@ def test_a_net_that_learned_names_of_both_genders_is_scored_on_both():
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""
     accuracy, steps = make.learn_order(lag=lag, seed=seed, **make.NETS[net])
-    (row,) = (
-        r
-        for r in read_table("lags")
-        if (r["net"], r["lag"], r["seed"]) == (net, str(lag), str(seed))
-    )
+    row = one_row("lags", net=net, lag=str(lag), seed=str(seed))
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=100)
 
@@ -160,11 +156,7 @@ def test_the_table_of_ways_and_rivals_is_whole():
 @pytest.mark.parametrize("net, is_open, seed", [("gru", True, 1), ("error_damped", False, 2)])
 def test_a_small_part_of_the_ways_and_rivals_is_made_again(net, is_open, seed):
     """Another CPU may need two hundred steps more or less."""
-    (row,) = (
-        r
-        for r in read_table("order")
-        if (r["net"], r["open"], r["seed"]) == (net, str(int(is_open)), str(seed))
-    )
+    row = one_row("order", net=net, open=str(int(is_open)), seed=str(seed))
     accuracy, steps = make.fit_order(*make.order_net(net, seed, is_open), 30, seed, steps=1000)
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=200)
@@ -227,11 +219,7 @@ def test_before_any_learning_the_order_is_a_guess():
 @pytest.mark.parametrize("state", ["carried", "reset"])
 def test_a_small_part_of_the_windows_is_made_again(state):
     """The echo in windows of 16; another CPU may end a little elsewhere."""
-    (row,) = (
-        r
-        for r in read_table("truncation")
-        if (r["text"], r["seq_len"], r["state"], r["seed"]) == ("echo", "16", state, "0")
-    )
+    row = one_row("truncation", text="echo", seq_len="16", state=state, seed="0")
     loss = make.truncation_loss("echo", 16, state == "carried", 0)
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
@@ -274,12 +262,8 @@ def test_of_the_novel_only_short_samples_of_the_nets_are_kept():
 
 def test_a_small_part_of_the_words_lab_is_made_again():
     """The first hundred steps of the lecture's net on the tale: another CPU ends near by."""
-    (row,) = (
-        r
-        for r in LAB
-        if (r["text"], r["net"], r["seed"], r["step"], r["measure"])
-        == ("story", "lecture", "0", "100", "valid")
-    )
+    keys = {"text": "story", "net": "lecture", "seed": "0", "step": "100", "measure": "valid"}
+    row = one_row("novel_results", **keys)
     stop = lambda history, model: len(history.loss) == 100
     _, history = make.train_words(make.Words(story_text()), "lecture", 0, [stop])
     assert history.valid_loss == [pytest.approx(float(row["value"]), abs=0.03)]
