@@ -7,6 +7,6 @@ metrics                           perplexity, Kneser–Ney, novelty: judging a l
 checkpoints, distributed, files   resuming a run, several processes, files written whole
 novel                             the recipe for one long text and its command line
 figures/                          diagrams, plots, live widgets and the style of the notebooks
-exercises/                        checks of the exercises and of the installation
+exercises/                        exercises that answer back, homework, a look at the installation
 slides                            decks to show without Jupyter
 """

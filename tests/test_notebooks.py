@@ -53,7 +53,7 @@ def test_every_cell_was_run_in_order_from_a_fresh_kernel(notebook):
 
 
 def test_every_cell_that_shows_something_has_its_output_stored(notebook):
-    shows = re.compile(r"^(print\(|plots\.show\(|Markdown\(|checks\.)", re.MULTILINE)
+    shows = re.compile(r"^(print\(|plots\.show\(|Markdown\(|check\(|progress\()", re.MULTILINE)
     for cell in code_cells(notebook):
         if shows.search(cell.source):
             assert cell.outputs, cell.source
@@ -96,7 +96,7 @@ def test_code_cells_are_short(notebook):
 
 def test_text_cells_are_short(notebook):
     for cell in text_cells(notebook):
-        prose = re.sub(r"\$.*?\$|<[^>]+>|\]\([^)]*\)", " ", cell.source, flags=re.DOTALL)
+        prose = re.sub(r"```.*?```|\$.*?\$|<[^>]+>|\]\([^)]*\)", " ", cell.source, flags=re.DOTALL)
         assert len(re.findall(r"\w+", prose)) <= 90, cell.source
 
 

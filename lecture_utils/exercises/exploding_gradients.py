@@ -1,0 +1,3 @@
+"""Exercises of a notebook."""
+
+EXERCISES = {}

@@ -1,0 +1,383 @@
+"""Exercises of 02: the error's way back through time."""
+
+import numpy as np
+import torch
+
+from lecture_utils import cells
+from lecture_utils.exercises.engine import Case, Draw, Exercise
+
+
+def _numpy(arguments: dict) -> dict:
+    """Tensors as the arrays of float64 that the notebook computes with."""
+    return {
+        name: value.double().numpy() if isinstance(value, torch.Tensor) else value
+        for name, value in arguments.items()
+    }
+
+
+# 02.1: two sources of the error of a state
+
+
+def _state_inputs(draw: Draw) -> dict:
+    return _numpy({"V": draw(5, 4), "W": draw(4, 4), "do_t": draw(5), "da_next": draw(4)})
+
+
+STATE = Exercise(
+    skeleton="""
+def my_ds(V, W, do_t, da_next):
+    return ...
+""",
+    inputs=_state_inputs,
+    reference=lambda V, W, do_t, da_next: do_t @ V + da_next @ W,
+    cases=[
+        Case("будущего нет (∂L/∂a_{t+1} = 0)", "Ошибка своего выхода идёт назад через V: Vᵀ ∂L/∂o_t.",
+             only="V W do_t"),
+        Case("свой выход молчит (∂L/∂o_t = 0)", "Ошибка из будущего идёт назад через W: Wᵀ ∂L/∂a_{t+1}.",
+             only="V W da_next"),
+        Case("оба источника", "Из s_t выходят две стрелки, поэтому складываем то, что вернулось по обеим."),
+    ],
+    mistakes=[
+        (lambda V, W, do_t, da_next: V.T @ do_t, "Забыто будущее: s_t входит ещё и в a_{t+1}."),
+        (lambda V, W, do_t, da_next: W.T @ da_next, "Забыт свой выход: s_t входит ещё и в o_t."),
+        (lambda V, W, do_t, da_next: V.T @ do_t + W @ da_next,
+         "Назад по стрелке идут с транспонированной матрицей: Wᵀ, а не W."),
+        (lambda V, W, do_t, da_next: V.T @ do_t - W.T @ da_next, "Вклады складываются, а не вычитаются."),
+        (lambda V, W, do_t, da_next: (V.T @ do_t) * (W.T @ da_next),
+         "Вклады двух стрелок складываются, а не умножаются."),
+        (lambda V, W, do_t, da_next: (V.T @ do_t + W.T @ da_next) / 2, "Вклады складывают, не усредняют."),
+    ],
+)  # fmt: skip
+
+
+# 02.2: the gradient of a shared matrix is a sum over the steps
+
+
+def _sum_inputs(draw: Draw, T: int | None = None, silent: tuple = ()) -> dict:
+    T = T or draw.whole(3, 6)
+    da, s = draw(T + 1, 4), draw(T + 1, 4)
+    da[0], s[0] = 0, 0 if T == 1 else s[0]
+    for t in silent:
+        da[t] = 0
+    return _numpy({"da": da, "s": s})
+
+
+SHARED = Exercise(
+    skeleton="""
+def my_dW(da, s):
+    return ...
+""",
+    inputs=_sum_inputs,
+    reference=lambda da, s: np.einsum("ti,tj->ij", da[1:], s[:-1]),
+    cases=[
+        Case("ошибка лишь на шаге 2",
+             "Вклад шага: ∂L/∂a_t, умноженное на вход матрицы W, то есть на s_{t−1}.",
+             settings={"T": 2, "silent": (1,)}),
+        Case("все шаги", "Градиент общей матрицы — сумма вкладов всех шагов, от первого до T."),
+    ],
+    mistakes=[
+        (lambda da, s: da[1:].T @ s[1:], "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а не s_t."),
+        (lambda da, s: s[:-1].T @ da[1:], "Размер сошёлся, но матрица транспонирована: строки ∂L/∂W "
+         "отвечают выходам (∂L/∂a_t), столбцы — входам (s_{t−1})."),
+        (lambda da, s: da[1:].T @ s[:-1] / (len(s) - 1), "Вклады складывают, а не усредняют."),
+        (lambda da, s: np.outer(da[-1], s[-2]), "Это вклад одного последнего шага, а нужна сумма по всем."),
+        (lambda da, s: da[2:].T @ s[1:-1], "Первый шаг потерян: и у него есть вклад, ∂L/∂a_1 · s_0ᵀ."),
+        (lambda da, s: da[1:-1].T @ s[:-2], "Последний шаг потерян: range(1, T) кончается раньше T."),
+        (lambda da, s: da[:-1].T @ s[1:], "Сдвиг не в ту сторону: нужно s_{t−1}, а взято s_{t+1}."),
+    ],
+)  # fmt: skip
+
+
+# 02.3: a numeric gradient
+
+
+def _ask_numeric(function, A, w, kind):
+    """Give the student's function a loss; `kind` is "square", "mixed" or "sum"."""
+    losses = {
+        "sum": lambda w: (A * w).sum(),
+        "square": lambda w: (A * w**2).sum(),
+        "mixed": lambda w: (A * w**3).sum() + w.prod(),
+    }
+    return function(losses[kind], w)
+
+
+def _numeric_inputs(draw: Draw, shape: tuple = (2, 3), kind: str = "mixed") -> dict:
+    return _numpy({"A": draw(*shape), "w": draw(*shape), "kind": kind})
+
+
+def _one_sided(loss, w):
+    changed = [loss(w + 1e-3 * unit) for unit in np.eye(w.size).reshape(-1, *w.shape)]
+    return (np.array(changed) - loss(w)).reshape(w.shape) / 1e-3
+
+
+def _coarse(divide):
+    def gradient(loss, w, step=1e-5):
+        units = step * np.eye(w.size).reshape(-1, *w.shape)
+        differences = [(loss(w + unit) - loss(w - unit)) / divide(step) for unit in units]
+        return np.reshape(differences, w.shape)
+
+    return gradient
+
+
+NUMERIC = Exercise(
+    skeleton="""
+def my_gradient(loss, w):
+    gradient = np.zeros_like(w)
+    for place in np.ndindex(w.shape):
+        ...
+    return gradient
+""",
+    inputs=_numeric_inputs,
+    reference=cells.numerical_gradient,
+    ask=_ask_numeric,
+    cases=[
+        Case("L = Σ A·w, вектор", "Здесь производная — само A. Сдвиньте одно число на ±ε, "
+             "а остальные оставьте.", settings={"shape": (4,), "kind": "sum"}),
+        Case("L = Σ A·w², вектор", "Сдвиг вверх, сдвиг вниз, разность поделить на 2ε.",
+             settings={"shape": (4,), "kind": "square"}),
+        Case("L = Σ A·w³ + Π w, матрица", "Другие числа w на время сдвига должны оставаться прежними."),
+    ],
+    mistakes=[
+        (_one_sided, "Разность односторонняя, L(w + ε) − L(w): её ошибка порядка ε. Возьмите центральную."),
+        (_coarse(lambda step: step), "Между w + ε и w − ε лежит 2ε, а не ε: ответ вдвое больше."),
+        (_coarse(lambda step: -2 * step), "Знак: L(w + ε) − L(w − ε), а не наоборот."),
+        (_coarse(lambda step: 1), "Разность не поделена на 2ε."),
+        (lambda loss, w: np.full_like(w, (loss(w + 1e-5) - loss(w - 1e-5)) / 2e-5),
+         "Сдвинуты все числа сразу: так выходит сумма производных. Сдвигайте по одному."),
+    ],
+    points=2,
+    forbidden=("cells", "numerical_gradient", "autograd", "backward"),
+)  # fmt: skip
+
+
+# 02.4: backpropagation through time for a batch
+
+
+def _bptt_inputs(draw: Draw, T: int | None = None, last: bool = False) -> dict:
+    T, batch, hidden = T or draw.whole(3, 5), 2, 4
+    x, direct = draw(batch, T, 3), draw(batch, T, hidden)
+    if last:
+        direct[:, :-1] = 0
+    W, U, b = draw(hidden, hidden), draw(hidden, 3), draw(hidden)
+    s, _ = cells.run(cells.rnn, cells.RNNWeights(U, W / 2, b), x)
+    return _numpy({"x": x, "s": s, "direct": direct, "W": W / 2})
+
+
+def _autograd(x, s, direct, W):
+    """∂L/∂U, ∂L/∂W, ∂L/∂b by torch; U and b are what the states themselves say."""
+    x, s, direct, W = (torch.tensor(array) for array in (x, s, direct, W))
+    before = torch.cat([torch.zeros_like(s[:, :1]), s[:, :-1]], 1)
+    # a_t − W s_{t−1} = U x_t + b: what is left after the state, the same for every U and b that fit
+    rest = torch.atanh(s) - before @ W.T
+    W.requires_grad_()
+    rest.requires_grad_()
+    state, loss = torch.zeros_like(s[:, 0]), 0.0
+    for t in range(s.shape[1]):
+        state = torch.tanh(rest[:, t] + state @ W.T)
+        loss = loss + (direct[:, t] * state).sum()
+    loss.backward()
+    da = rest.grad  # ∂L/∂a_t
+    return torch.einsum("bti,btj->ij", da, x), W.grad, da.sum((0, 1))
+
+
+def _bptt(
+    x,
+    s,
+    direct,
+    W,
+    *,
+    back="T",
+    prime=True,
+    carry=True,
+    before=True,
+    batch=False,
+    keep=True,
+    order=-1,
+):
+    """A backward pass by hand with one thing spoilt."""
+    da_next, dU, dW, db = 0 * s[:, 0], 0, 0, 0
+    past = np.concatenate([0 * s[:, :1], s[:, :-1]], 1)
+    for t in range(s.shape[1])[::order]:
+        ds = direct[:, t] + (da_next @ (W if back == "T" else W.T) if carry else 0)
+        da_next = ds * (1 - s[:, t] ** 2) if prime is True else ds * (prime(s[:, t]))
+        dU, db = keep * dU + da_next.T @ x[:, t], keep * db + da_next.sum(0)
+        dW = keep * dW + da_next.T @ (past if before else s)[:, t]
+    n = len(x) if batch else 1
+    return dU / n, dW / n, db / n
+
+
+def _spoilt(**how):
+    return lambda x, s, direct, W: _bptt(x, s, direct, W, **how)
+
+
+BPTT = Exercise(
+    skeleton="""
+def my_bptt(x, s, direct, W):
+    batch, T, hidden = s.shape
+    past = np.concatenate([np.zeros((batch, 1, hidden)), s[:, :-1]], axis=1)
+    dU, dW, db = ...
+    da = np.zeros((batch, hidden))
+    for t in reversed(range(T)):
+        ...
+    return dU, dW, db
+""",
+    inputs=_bptt_inputs,
+    reference=_autograd,
+    cases=[
+        Case("один шаг, T = 1", "Здесь будущего нет: ∂L/∂a = direct ⊙ (1 − s²), а вес получает "
+             "∂L/∂a, умноженное на свой вход.", settings={"T": 1}),
+        Case("два шага, ошибка лишь на втором", "На первый шаг ошибка приходит по W: "
+             "∂L/∂s_1 = Wᵀ ∂L/∂a_2, в пакете это da @ W.", settings={"T": 2, "last": True}),
+        Case("два шага, ошибка на обоих", "∂L/∂s_t складывается из direct и того, что пришло из будущего.",
+             settings={"T": 2}),
+        Case("длинный ряд", "На каждом шаге: ds из двух источников, da сквозь tanh, вклады в dU, dW и db."),
+    ],
+    mistakes=[
+        (_spoilt(prime=lambda s: 1), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (_spoilt(prime=lambda s: 1 - np.tanh(s) ** 2), "s_t — уже tanh(a_t): производная 1 − s_t², "
+         "второй раз tanh брать не нужно."),
+        (_spoilt(prime=lambda s: s * (1 - s)), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
+        (_spoilt(carry=False), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
+        (_spoilt(back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (_spoilt(before=False), "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а взято s_t."),
+        (_spoilt(keep=False), "Вклады шагов складываются: dU, dW и db копят через +=, а не через =."),
+        (_spoilt(order=1), "Идти надо из будущего в прошлое: reversed(range(T))."),
+        (_spoilt(batch=True), "По пакету вклады складываются, усреднять их здесь не надо: L — сумма."),
+    ],
+    forbidden=("cells", "autograd", "backward"),
+    points=3,
+)  # fmt: skip
+
+
+# 02.5, homework: the gradient of the very first state
+
+
+def _first_inputs(draw: Draw, T: int | None = None, last: bool = False) -> dict:
+    return {name: value for name, value in _bptt_inputs(draw, T, last).items() if name != "x"}
+
+
+def _first(s, direct, W, *, carry=True, back="T", prime=True, end=True):
+    da = 0 * s[:, 0]
+    for t in range(s.shape[1] - 1, -1, -1):
+        ds = (direct[:, t] if carry or t == s.shape[1] - 1 else 0) + da @ (
+            W if back == "T" else W.T
+        )
+        da = ds * (1 - s[:, t] ** 2) if prime else ds
+    return da @ W if end else da
+
+
+def _first_by_autograd(s, direct, W):
+    """Finite differences would do as well: s_0 is moved, what the steps add stays."""
+    s, direct, W = (torch.tensor(array) for array in (s, direct, W))
+    before = torch.cat([torch.zeros_like(s[:, :1]), s[:, :-1]], 1)
+    rest = torch.atanh(s) - before @ W.T
+    s_0 = torch.zeros_like(s[:, 0], requires_grad=True)
+    state, loss = s_0, 0.0
+    for t in range(s.shape[1]):
+        state = torch.tanh(rest[:, t] + state @ W.T)
+        loss = loss + (direct[:, t] * state).sum()
+    loss.backward()
+    return s_0.grad
+
+
+def _first_spoilt(**how):
+    return lambda s, direct, W: _first(s, direct, W, **how)
+
+
+FIRST = Exercise(
+    skeleton="""
+def my_ds_0(s, direct, W):
+    ...
+""",
+    inputs=_first_inputs,
+    reference=_first_by_autograd,
+    cases=[
+        Case("один шаг, T = 1", "Из s_0 выходит одна стрелка, в a_1: ∂L/∂s_0 = Wᵀ ∂L/∂a_1.",
+             settings={"T": 1}),
+        Case("два шага, ошибка лишь на втором", "Каждый шаг назад: сквозь tanh, потом через Wᵀ.",
+             settings={"T": 2, "last": True}),
+        Case("длинный ряд", "У s_t, кроме пришедшего из будущего, есть и своя ошибка direct[:, t]."),
+    ],
+    mistakes=[
+        (_first_spoilt(end=False), "Это ∂L/∂a_1. До s_0 остался ещё шаг через Wᵀ."),
+        (_first_spoilt(carry=False), "Учтена лишь ошибка последнего шага, а у каждого есть своя direct."),
+        (_first_spoilt(back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (_first_spoilt(prime=False), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (lambda s, direct, W: direct[:, 0] + _first(s, direct, W), "У s_0 своего выхода нет: direct начинается "
+         "с первого шага."),
+    ],
+    forbidden=("cells", "autograd", "backward"),
+    points=3,
+)  # fmt: skip
+
+# 02.6: truncated backpropagation: detach
+
+
+def _truncated_inputs(draw: Draw, T: int | None = None, k: int | None = None) -> dict:
+    k = k or draw.whole(2, 3)
+    T = T or k * draw.whole(2, 3)
+    return {"x": draw(T, 2), "e": draw(T, 4), "U": draw(4, 2), "W": draw(4, 4), "k": k}
+
+
+def _ask_truncated(function, x, e, U, W, k):
+    """The total loss and what has gathered in U.grad and W.grad."""
+    import torch
+
+    U, W = U.clone().requires_grad_(), W.clone().requires_grad_()
+    loss = function(x, e, U, W, k)
+    nothing = torch.zeros_like
+    return float(loss), *(nothing(w) if w.grad is None else w.grad for w in (U, W))
+
+
+def _truncated(x, e, U, W, k, *, reset=False, every=False, mean=False, late=False):
+    total, s = 0.0, torch.zeros(len(W), dtype=W.dtype)
+    for start in range(0, len(x), k):
+        s, loss = (torch.zeros_like(s) if reset else s if late else s.detach()), 0.0
+        for x_t, e_t in zip(x[start : start + k], e[start : start + k], strict=True):
+            s = torch.tanh((s.detach() if every else s) @ W.T + x_t @ U.T)
+            loss = loss + ((s - e_t) ** 2).sum()
+        loss = loss / k if mean else loss
+        loss.backward(retain_graph=late)
+        total += loss.item()
+    return total
+
+
+def _cut(**how):
+    return lambda x, e, U, W, k: _truncated(x, e, U, W, k, **how)
+
+
+TRUNCATED = Exercise(
+    skeleton="""
+def my_truncated(x, e, U, W, k):
+    total, s = 0.0, torch.zeros(len(W), dtype=W.dtype)
+    for start in range(0, len(x), k):
+        ...
+    return total
+""",
+    inputs=_truncated_inputs,
+    reference=_truncated,
+    ask=_ask_truncated,
+    cases=[
+        Case("одно окно, k = T", "В окне: s = tanh(W s + U x_t), потери (s − e_t)² складываются, "
+             "в конце окна — один backward.", settings={"T": 3, "k": 3}),
+        Case("два окна по шагу, k = 1", "Значение s переходит в следующее окно, а граф — нет: s.detach().",
+             settings={"T": 2, "k": 1}),
+        Case("несколько окон", "В начале каждого окна отрежьте прошлое, и только там."),
+    ],
+    mistakes=[
+        (_cut(reset=True), "Состояние в начале окна обнулено, а нужно лишь отрезать его историю: detach()."),
+        (_cut(every=True), "История отрезана на каждом шаге, а надо раз в k шагов, в начале окна."),
+        (_cut(late=True), "Ошибка уходит в прошлые окна: отрежьте граф в начале окна, s = s.detach()."),
+        (_cut(mean=True), "Потери окна — сумма, делить их на k не нужно."),
+    ],
+    points=3,
+)  # fmt: skip
+
+
+EXERCISES = {
+    "02.1": STATE,
+    "02.2": SHARED,
+    "02.3": NUMERIC,
+    "02.4": BPTT,
+    "02.5": FIRST,
+    "02.6": TRUNCATED,
+}

@@ -1,0 +1,4 @@
+"""Answers."""
+
+RIGHT = {}
+WRONG = {}
