@@ -54,7 +54,7 @@ class Case:
     settings: dict = field(default_factory=dict)  # for `inputs`
 
 
-def call(function: Callable, **arguments):
+def call(function, **arguments):
     """The plain way to ask: the student may name the arguments otherwise."""
     return function(*arguments.values())
 

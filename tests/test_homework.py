@@ -1,0 +1,284 @@
+"""homework: copies for students, and a grader that nothing handed in can stop or fool."""
+
+import csv
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lecture_utils.exercises import homework
+from lecture_utils.exercises.__main__ import main
+from lecture_utils.exercises.engine import MODULES, exercises
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLD = re.compile(r"(?s)<summary>Решение</summary>\s+```python\n(.+?)```")
+
+
+def notebook(*sources, name="", group=""):
+    who = f"name = {name!r}\ngroup = {group!r}"
+    cells = [nbformat.v4.new_code_cell(source) for source in (who, *sources)]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def folded(number):
+    """The published solution of an exercise."""
+    path = next(FOLDER.glob(f"{number[:2]}_*.ipynb"))
+    cells = nbformat.read(path, as_version=4).cells
+    place = next(k for k, cell in enumerate(cells) if f'check("{number}"' in cell.source)
+    return FOLD.search(cells[place + 1].source)[1]
+
+
+IMPORTS = "import numpy as np\nimport torch\nfrom torch import nn"
+SOLVED = ("02.1", "02.2", "02.3")
+
+
+@pytest.fixture
+def group(tmp_path):
+    """group(work=notebook, …) → rows of the table, by file."""
+    (tmp_path / "works").mkdir()
+    table = tmp_path / "points.csv"
+    table.write_text(
+        "упражнение;функция;баллы\n02.1;my_ds;1\n02.2;my_dW;2,5\n02.3;my_gradient;4\n02.6;x;0\n",
+        "utf-8",
+    )
+
+    def run(seed="1", **works):
+        for name, work in works.items():
+            if isinstance(work, str):
+                (tmp_path / "works" / f"{name}.ipynb").write_text(work, "utf-8")
+            else:
+                nbformat.write(work, tmp_path / "works" / f"{name}.ipynb")
+        return graded(tmp_path, table, seed)
+
+    run.folder = tmp_path / "works"
+    run.table = table
+    return run
+
+
+def graded(tmp_path, table, seed="1"):
+    output = tmp_path / "grades.csv"
+    arguments = ["grade", str(tmp_path / "works"), "--points", str(table), "--seed", seed]
+    assert main([*arguments, "--output", str(output), "--memory", "1"]) == 0
+    with open(output, encoding="utf-8-sig", newline="") as file:
+        return {
+            row["файл"].removesuffix(".ipynb"): row for row in csv.DictReader(file, delimiter=";")
+        }
+
+
+# A student's copies
+
+
+@pytest.fixture
+def copies(tmp_path):
+    for path in homework.course():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_own_copies_are_made_once_and_never_written_over(copies, capsys):
+    homework.start(copies)
+    made = sorted(path.name for path in copies.glob("my_*.ipynb"))
+    assert made == [f"my_{path.name}" for path in homework.course()]
+    (copies / made[0]).write_text("solved", "utf-8")
+    homework.start(copies)
+    assert (copies / made[0]).read_text("utf-8") == "solved"
+    assert "не тронуты" in capsys.readouterr().out
+
+
+def test_own_copies_are_notebooks_that_lead_to_each_other(copies):
+    homework.start(copies)
+    first = nbformat.read(copies / "my_02_unrolling.ipynb", as_version=4)
+    nbformat.validate(first)
+    text = "\n".join(cell.source for cell in first.cells)
+    assert "](my_03_exploding_gradients.ipynb" in text and "](00_contents.ipynb" in text
+    assert "](03_exploding_gradients.ipynb" not in text
+
+
+def test_tests_slides_and_git_do_not_see_own_copies():
+    root = FOLDER.parent
+    assert "notebooks/my_*" in (root / ".gitignore").read_text("utf-8").split()
+    assert "--ignore-glob=*/my_*" in (root / "pyproject.toml").read_text("utf-8")
+
+
+# To hand out
+
+
+def test_homework_has_no_solutions_but_fields_for_name_and_group(tmp_path, capsys):
+    assert main(["make", str(tmp_path / "out")]) == 0
+    made = sorted((tmp_path / "out").glob("*.ipynb"))
+    assert [path.name for path in made] == [path.name for path in homework.course()]
+    for path in made:
+        nbformat.validate(read := nbformat.read(path, as_version=4))
+        text = "\n".join(cell.source for cell in read.cells)
+        assert "<summary>Решение</summary>" not in text
+        first = next(iter(exercises(path.name[:2])), None)
+        assert first is None or f'check("{first}"' in text
+        assert '\ngroup = ""' in text
+    rows = (tmp_path / "out" / "points.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) == 1 + sum(len(exercises(name)) for name in MODULES)
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    (tmp_path / "points.csv").write_text("of last year", "utf-8")
+    assert main(["make", str(tmp_path)]) == 2
+    assert "уже есть points.csv" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["points.csv"]
+
+
+# Grading: honest works
+
+
+def test_right_wrong_and_missing_answers_get_their_points_and_reasons(group, capsys):
+    right = notebook(IMPORTS, *map(folded, SOLVED), name="Анна  Орлова", group="ПИ-1")
+    half = notebook(IMPORTS, folded("02.1"), "def my_dW(da, s):\n    return da[1:].T @ s[1:]")
+    rows = group(right=right, half=half)
+    assert [rows["right"][key] for key in ("имя", "группа", "02.1", "02.2", "02.3", "сумма")] == [
+        "Анна Орлова", "ПИ-1", "1", "2,5", "4", "7,5",
+    ]  # fmt: skip
+    assert rows["right"]["за что снято"] == ""
+    assert rows["half"]["сумма"] == "1"
+    assert (
+        "02.2: все шаги" in rows["half"]["за что снято"]
+        or "s_{t−1}" in rows["half"]["за что снято"]
+    )
+    assert "02.3: my_gradient нет" in rows["half"]["за что снято"]
+    assert "02.6" not in rows["right"]  # no points in the table
+
+
+def test_the_same_seed_gives_the_same_table(group):
+    wrong = notebook(IMPORTS, "def my_ds(V, W, do_t, da_next):\n    return V.T @ do_t * 1.01")
+    assert group(wrong=wrong) == group(wrong=wrong)
+
+
+def test_answers_are_found_wherever_students_put_them(group):
+    scattered = notebook(
+        "%matplotlib inline\nimport numpy as np\n!pip list",
+        "def my_ds(V, W, do_t, da_next):\n    return 0",  # the last definition wins
+        "%%time\ndef my_ds(V, W, do_t, da_next):\n    return helper(V, do_t) + FACTOR * helper(W, da_next)",
+        "FACTOR = 1.0\ncheck('02.1', my_ds)",
+        "def helper(M, error):\n    return M.T @ error",
+        "this is not Python",
+        "while True:\n    pass",
+        "%%bash\nrm -rf nothing",
+    )
+    assert group(scattered=scattered)["scattered"]["02.1"] == "1"
+
+
+def test_archives_and_folders_are_works_too(group):
+    content = nbformat.writes(notebook(IMPORTS, folded("02.1"), name="Пётр"))
+    with zipfile.ZipFile(group.folder / "one.zip", "w") as archive:
+        archive.writestr("работа/02.ipynb", content)
+        archive.writestr("../../evil.ipynb", content)
+        archive.writestr("__MACOSX/02.ipynb", "rubbish")
+    (group.folder / "two" / "inner").mkdir(parents=True)
+    (group.folder / "two" / "inner" / "a.ipynb").write_text(content, "utf-8")
+    (group.folder / "broken.zip").write_bytes(b"PK\x03\x04rubbish")
+    (group.folder / "notes.txt").write_text("not a work", "utf-8")
+    rows = group()
+    assert rows["one.zip"]["02.1"] == rows["two"]["02.1"] == "1"
+    assert "архив не открыть" in rows["broken.zip"]["за что снято"]
+    assert len(rows) == 3 and not (group.folder.parent.parent / "evil.ipynb").exists()
+
+
+def test_the_same_long_answer_of_two_students_is_listed(group):
+    renamed = folded("02.3").replace("shift", "moved").replace("gradient[", "gradient  [")
+    rows = group(first=notebook(IMPORTS, folded("02.3")), second=notebook(IMPORTS, renamed))
+    assert rows["first"]["одинаковые ответы"] == "02.3: second.ipynb"
+    assert rows["second"]["одинаковые ответы"] == "02.3: first.ipynb"
+
+
+# Grading: works that want to break it
+
+
+TRICKS = {
+    "exits": "import os\ndef my_ds(V, W, do_t, da_next):\n    os._exit(0)",
+    "endless": "def my_ds(V, W, do_t, da_next):\n    while True:\n        pass",
+    "greedy": "def my_ds(V, W, do_t, da_next):\n    x = []\n    while True:\n        x.append(bytearray(10**7))",
+    "library": "from lecture_utils import cells\ndef my_ds(V, W, do_t, da_next):\n    return cells.bptt(V)",
+    "hidden": "def my_ds(V, W, do_t, da_next):\n    from lecture_utils.exercises import unrolling\n"
+    "    return unrolling.STATE.reference(V, W, do_t, da_next)",
+    "by_name": "import importlib\ndef my_ds(V, W, do_t, da_next):\n"
+    "    module = importlib.import_module('lecture_' + 'utils.exercises.unrolling')\n"
+    "    return module.STATE.reference(V, W, do_t, da_next)",
+    "overwrites": "import torch, numpy as np, builtins\ndef my_ds(V, W, do_t, da_next):\n"
+    "    torch.allclose = np.allclose = lambda *a, **k: True\n    builtins.print = lambda *a: None\n    return 0 * W[0]",
+    "forges": "from IPython.display import display\ndef my_ds(V, W, do_t, da_next):\n"
+    "    display({'application/json': [{'answer': 'ok', 'changed': []}] * 3}, raw=True)\n    print('✓ 02.1')\n    return True",
+    "stores": "def my_ds(V, W, do_t, da_next):\n    return [0.1, 0.2, 0.3, 0.4]",
+    "empty": "def my_ds(V, W, do_t, da_next):\n    return ...",
+    "equal": "class Any:\n    __eq__ = lambda self, other: True\ndef my_ds(V, W, do_t, da_next):\n    return Any()",
+    "shuts": "import sys\ndef my_ds(V, W, do_t, da_next):\n    sys.stdout = sys.stderr = None\n    sys.exit(0)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", ["exits", "greedy", "forges", "shuts"])  # all: the slow test
+def test_a_trick_gets_nothing_and_costs_only_its_own_exercise(group, trick):
+    rows = group(trick=notebook(IMPORTS, TRICKS[trick], folded("02.2"), folded("02.3")))
+    assert rows["trick"]["02.1"] == "0" and rows["trick"]["за что снято"].startswith("02.1: ")
+    assert rows["trick"]["02.2"] == "2,5" and rows["trick"]["02.3"] == "4"
+
+
+def test_what_is_no_notebook_is_told_and_stops_nothing(group):
+    broken = ["", "{", "[]", '{"cells": 5}', "null", '{"nbformat": 99}']
+    rows = group(**{f"b{k}": text for k, text in enumerate(broken)}, z=notebook(folded("02.1")))
+    assert all("не тетрадь" in rows[f"b{k}"]["за что снято"] for k in range(len(broken)))
+    assert rows["z"]["02.1"] == "1"
+
+
+def test_a_kernel_that_dies_while_definitions_are_made_loses_that_work_only(group):
+    deadly = notebook("import os\nX = os._exit(0)\ndef my_ds(V, W, do_t, da_next):\n    return X")
+    rows = group(deadly=deadly, fine=notebook(IMPORTS, folded("02.1")))
+    assert rows["deadly"]["сумма"] == "0" and rows["fine"]["02.1"] == "1"
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_made_harmless(group):
+    row = group(formula=notebook(folded("02.1"), name="=HYPERLINK(1)"))["formula"]
+    assert row["имя"] == "'=HYPERLINK(1)"
+
+
+# Errors of the lecturer
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [("a;b;c\n99.9;x;1\n", "Упражнения 99.9 нет"), ("a;b;c\n02.1;x;много\n", "строка 2")],
+)
+def test_a_wrong_table_of_points_is_refused_before_any_work(group, capsys, table, told):
+    group.table.write_text(table, "utf-8")
+    assert main(["grade", str(group.folder), "--points", str(group.table)]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_empty_folder_and_none_at_all_are_told(tmp_path, capsys):
+    for folder, told in [(tmp_path, "нет ни тетрадей"), (tmp_path / "no", "нет.")]:
+        assert main(["grade", str(folder)]) == 2
+        assert told in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_hundred_works_are_graded_twice_alike_and_nothing_is_lost(group):
+    answers = [folded(number) for number in SOLVED]
+    works = {}
+    for k in range(100):
+        kind = [*TRICKS, "right", "broken", "nothing", "half"][k % (len(TRICKS) + 4)]
+        name = f"w{k:02}_{kind}"
+        if kind == "right":
+            works[name] = notebook(IMPORTS, *answers, name=f"Студент {k}")
+        elif kind == "broken":
+            works[name] = "{" * k
+        elif kind == "nothing":
+            works[name] = notebook()
+        elif kind == "half":
+            works[name] = notebook(IMPORTS, answers[0], "def my_dW(da, s):\n    return da.T @ s")
+        else:
+            works[name] = notebook(IMPORTS, TRICKS[kind], *answers[1:])
+    rows = group(**works)
+    assert len(rows) == 100
+    expected = {"right": "7,5", "broken": "0", "nothing": "0", "half": "1"}
+    for name, row in rows.items():
+        assert row["сумма"] == expected.get(name.partition("_")[2], "6,5"), (name, row)
+    again = group()
+    assert json.dumps(again) == json.dumps(rows)
