@@ -241,9 +241,10 @@ def cell_html(cell) -> str:
     from nbconvert.filters import Highlight2HTML
 
     tags = cell.metadata.get("tags", [])
-    if "remove-cell" in tags or cell.cell_type == "raw":
+    is_note = cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
+    if "remove-cell" in tags or (cell.cell_type == "raw" and not is_note):
         return ""
-    if cell.cell_type == "markdown":
+    if cell.cell_type in ("markdown", "raw"):
         return markdown(cell.source)
     outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     if "vary" in cell.metadata:
@@ -420,7 +421,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "decks", help="куда (decks)")
     options = parser.parse_args(arguments)
     try:
-        index = export(options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")), options.output)
+        index = export(options.notebooks or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), options.output)
     except ExportError as error:
         print(f"Слайды не сделаны: {error}", file=sys.stderr)
         return 2

@@ -43,7 +43,7 @@ def written(source):
 def in_notebooks():
     """Number → statement, the cell with the skeleton, the folded solution (or None)."""
     found = {}
-    for path in sorted(FOLDER.glob("*.ipynb")):
+    for path in sorted(FOLDER.glob("[0-9]*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         for k, cell in enumerate(cells):
             if cell.cell_type == "code" and (

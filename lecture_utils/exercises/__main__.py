@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "start":
-            start()
+            print(start())
         elif options.command == "make":
             make(options.folder)
         else:

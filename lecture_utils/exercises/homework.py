@@ -23,7 +23,7 @@ class HomeworkError(Exception):
 
 def course(folder: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks that have exercises, in order."""
-    return [path for path in sorted(folder.glob("*.ipynb")) if path.name[:2] in MODULES]
+    return [path for path in sorted(folder.glob("[0-9]*.ipynb")) if path.name[:2] in MODULES]
 
 
 def _save(notebook: dict, path: Path) -> None:
@@ -31,8 +31,11 @@ def _save(notebook: dict, path: Path) -> None:
         file.write(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n")
 
 
-def start(folder: Path = NOTEBOOKS) -> None:
-    """Make the student's copies `my_…` beside the notebooks; one that is there is left alone."""
+def start(folder: Path = NOTEBOOKS) -> str:
+    """Make the student's copies `my_…` beside the notebooks and say which; others are left alone.
+
+    Raises HomeworkError if the folder cannot be written.
+    """
     made, kept = [], []
     for path in course(folder):
         own = path.with_name(OWN + path.name)
@@ -44,12 +47,13 @@ def start(folder: Path = NOTEBOOKS) -> None:
             cell["source"] = re.sub(
                 r"\]\((0[1-9]_\w+\.ipynb)", rf"]({OWN}\1", "".join(cell["source"])
             )
-        _save(notebook, own)
+        try:
+            _save(notebook, own)
+        except OSError as error:
+            raise HomeworkError(f"в папку {folder} нельзя писать ({error.strerror}).") from error
         made.append(own.name)
-    if made:
-        print("Готово, решайте в этих тетрадях:", *made, sep="\n")
-    if kept:
-        print("Уже были и не тронуты:", *kept, sep="\n")
+    told = ["Готово, решайте в этих тетрадях:", *made] if made else []
+    return "\n".join(told + (["Уже были и не тронуты:", *kept] if kept else []))
 
 
 def _without_solutions(notebook: dict) -> dict:

@@ -196,6 +196,30 @@ class NameQuiz(w.VBox):
         return f"Игра (нужно запустить ячейку). Настоящее имя или придуманное: {names}?"
 
 
+class OwnNotebooks(w.VBox):
+    """A button that makes a student's own copies of the notebooks and says which."""
+
+    def __init__(self, make: Callable[[], str]):
+        """`make` is `lecture_utils.exercises.start`."""
+        self.make, self.message = make, w.HTML()
+        button = w.Button(description="Сделать мои тетради", icon="copy")
+        button.layout.width = "16em"
+        button.on_click(self._press)
+        super().__init__([button, self.message])
+        self.add_class("own-notebooks")
+
+    def _press(self, button) -> None:
+        try:
+            told = self.make()
+        except Exception as error:  # whatever it is, it has to be seen beside the button
+            told = f"Не вышло: {error}"
+        self.message.value = f'<pre role="status">{html.escape(told)}</pre>'
+
+    def __repr__(self) -> str:
+        """What a reader without a kernel sees in place of the widget."""
+        return "Кнопка «Сделать мои тетради» (нужно запустить ячейку)."
+
+
 class LossMonitor(w.VBox):
     """A live picture of the losses and a stop button for `training.train`.
 

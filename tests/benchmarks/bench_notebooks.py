@@ -19,7 +19,7 @@ def main() -> None:
     options_of(argparse.ArgumentParser(description=__doc__.split("\n")[0]))
     os.environ.setdefault("LECTURE_NOVEL", "story")
     seconds = {}
-    for path in sorted(FOLDER.glob("*.ipynb")):
+    for path in sorted(FOLDER.glob("[0-9]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": FOLDER}})
         begun = time.perf_counter()

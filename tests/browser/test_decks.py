@@ -7,7 +7,7 @@ import pytest
 from lecture_utils import slides
 
 HERE = Path(__file__).parent
-NOTEBOOKS = sorted(slides.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = sorted(slides.NOTEBOOKS.glob("[0-9]*.ipynb"))
 FAULTS = (HERE / "slide.js").read_text("utf-8")
 NOTES_DECK = "02_unrolling.html"
 SHOW_FRAGMENTS = ".fragment { opacity: 1 !important; visibility: visible !important }"

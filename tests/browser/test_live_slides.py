@@ -28,9 +28,9 @@ def look(slides):
 
 
 @pytest.fixture
-def slides(open_notebook):
+def slides(open_notebook, request):
     """The frame of the live slides of a notebook that was run in Lab."""
-    page = open_notebook(nbformat.read(NOTEBOOK, as_version=4), "live")
+    page = open_notebook(nbformat.read(NOTEBOOK, as_version=4), request.node.name)
     page.set_default_timeout(60_000)
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_selector(PICTURE)
@@ -64,3 +64,17 @@ def test_the_style_is_there_and_a_slider_moves_the_picture(slides):
     slides.wait_for_function(
         "([selector, src]) => document.querySelector(selector).src !== src", arg=[PICTURE, before]
     )
+
+
+def test_a_folded_note_is_readable_in_the_presenter_s_view(slides):
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    note = next(c for c in cells if c.metadata.slideshow.slide_type == "notes")
+    assert note.metadata.jupyter.source_hidden
+    slides.evaluate("location.hash = '#/slide-0-0'")
+    with slides.page.expect_popup() as popup:
+        slides.locator("body").press("t")
+    # The view loads the slides twice more, with a kernel each, before it tells the note.
+    shown = popup.value.locator(".speaker-controls-notes .value")
+    shown.filter(has_text=note.source).wait_for(timeout=120_000)
+    assert shown.inner_text().split() == note.source.split()  # once, and whole
+    popup.value.close()

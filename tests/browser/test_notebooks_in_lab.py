@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
 # Nothing is awaited here: Playwright waits for a promise without any limit of time.
 RUN_ALL = """() => {
     const end = (how) => { window.finished = String(how) };
