@@ -1,7 +1,6 @@
 """homework: copies for students, and a grader that nothing handed in can stop or fool."""
 
 import csv
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -283,5 +282,7 @@ def test_a_hundred_works_are_graded_twice_alike_and_nothing_is_lost(group):
     expected = {"right": "7,5", "broken": "0", "nothing": "0", "half": "1"}
     for name, row in rows.items():
         assert row["сумма"] == expected.get(name.partition("_")[2], "6,5"), (name, row)
+    for path in sorted(group.folder.iterdir())[20:]:
+        path.unlink()
     again = group()
-    assert json.dumps(again) == json.dumps(rows)
+    assert again == {name: rows[name] for name in again} and len(again) == 20
