@@ -158,6 +158,34 @@ def test_skipped_cells_are_left_out_and_a_deck_may_begin_anyhow():
     assert shape("skip", "-", "skip", "fragment", "subslide") == [[["b", "d"], ["e"]]]
 
 
+# What a hearer has to see of each deck: the lesson, as code
+SEEN = {
+    "01_rnn_theory": ["a = b + W @ s + U @ x_t", "s @ W.T + x[:, t] @ U.T", "loss.backward()"],
+    "02_unrolling": ["def bptt(", "s = s.detach()", "cells.numerical_gradient"],
+    "03_exploding_gradients": ["g = J_t.T @ g", "def clip(", "state.detach()"],
+    "04_deep_and_bidirectional": ["torch.cat([right, left.flip(1)], 2)"],
+    "05_lstm_gates": ["def lstm(", "torch.allclose(h, expected", "torch.allclose(mine, torchs"],
+    "06_lab_names": ["class Letters(nn.Module)", *"①②③④⑤", "def invent("],
+    "07_lab_novel": ["class Words(nn.Module)", *"①②③④⑤", "def write(", "part.detach()"],
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_the_heart_of_the_lesson_is_seen_on_its_slides(name):
+    cells = nbformat.read(slides.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    shown = [
+        cell.source
+        for column in slides_of(cells)
+        for slide in column
+        for part in slide.parts
+        for cell in part.cells
+        if cell.cell_type == "code"
+        and not {"remove-input", "remove-cell"} & set(cell.metadata.get("tags", []))
+    ]
+    for piece in SEEN[name]:
+        assert any(piece in source for source in shown), piece
+
+
 def test_notes_belong_to_their_slide_and_are_not_on_it():
     [[slide]] = slides_of([text("a", "slide"), text("b", "notes"), text("c", "fragment")])
     assert [cell.source for cell in slide.notes] == ["b"]

@@ -76,9 +76,12 @@ def _long_by_autograd(x, s_0, U, W, b):
 def _long(x, s_0, U, W, b, *, join=torch.matmul, slope=lambda s: 1 - s**2, how=""):
     """The product with one thing spoilt: how it is joined, f′, or what `how` names."""
     s, product = s_0 * (how != "from zero"), torch.eye(len(W), dtype=W.dtype) * (how != "empty")
+    product = W if how == "extra" else product
     for t, x_t in enumerate(x):
-        new = torch.tanh(b + W @ s + U @ x_t)
-        J = slope(s if how == "before" else new)[:, None] * W
+        a = b + W @ s + U @ x_t
+        new = torch.tanh(a)
+        f_prime = slope({"before": s, "a": a}.get(how, new))
+        J = W * f_prime if how == "columns" else f_prime[:, None] * (W.T if how == "T" else W)
         s = s if how == "fixed" else new
         product = product if how == "late" and t == 0 else join(J, product)
     return product
@@ -115,6 +118,11 @@ def my_long_jacobian(x, s_0, U, W, b):
         (_long_spoilt(how="fixed"), "Состояние не идёт с шага на шаг: каждый J_t посчитан в s_0."),
         (_long_spoilt(how="late"), "Первый шаг потерян: J_1 тоже множитель."),
         (_long_spoilt(how="before"), "Производная взята в прошлом состоянии: J_t считают по новому, s_t."),
+        (_long_spoilt(how="columns"), "f′ умножает строки W, а не столбцы: diag(1 − s_t²) стоит слева."),
+        (_long_spoilt(how="T"), "В якобиане W стоит как есть: Wᵀ нужна, когда ведут назад ошибку."),
+        (_long_spoilt(how="extra"), "Произведение начато с W, и множитель лишний: начните с единичной матрицы."),
+        (_long_spoilt(how="a"),
+         "f′ выражена через a_t: производная tanh(a) — это 1 − s_t², а не 1 − a_t²."),
         (_long_spoilt(how="from zero"), "Начальное состояние s_0 забыто: первый шаг начат с нуля."),
         (lambda *given: _long(*given).T, "Произведение транспонировано: строки отвечают s_T, столбцы — s_0."),
     ],
