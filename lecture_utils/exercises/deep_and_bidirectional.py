@@ -1,18 +1,17 @@
 """Exercises of 04: layers on layers, two directions, rows of different lengths."""
 
-from types import SimpleNamespace
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from lecture_utils import cells
 from lecture_utils.exercises.engine import Case, Draw, Exercise
 
 # Weights of a chain are a bag of U (hidden, input), W (hidden, hidden), b (hidden,).
 
 
-def _chain(draw: Draw, inputs: int, hidden: int = 4) -> SimpleNamespace:
-    return SimpleNamespace(U=draw(hidden, inputs), W=draw(hidden, hidden) / 2, b=draw(hidden))
+def _chain(draw: Draw, inputs: int, hidden: int = 4) -> cells.RNNWeights:
+    return cells.RNNWeights(draw(hidden, inputs), draw(hidden, hidden) / 2, draw(hidden))
 
 
 def _by_torch(x: Tensor, chains: dict, **how) -> nn.RNN:
@@ -46,9 +45,8 @@ def _by_two_layers(x, lower, upper):
 
 def _stack(x, lower, upper, what):
     """Two layers with one thing spoilt."""
-    p = SimpleNamespace(**vars(upper))
-    p.W = {"shared": lower.W, "no past": 0 * p.W}.get(what, p.W)
-    p.b = {"no b": 0 * p.b}.get(what, p.b)
+    W = {"shared": lower.W, "no past": 0 * upper.W}.get(what, upper.W)
+    p = cells.RNNWeights(upper.U, W, 0 * upper.b if what == "no b" else upper.b)
     s_1 = s_2 = x.new_zeros(len(x), len(p.b))
     both = []
     for x_t in x.unbind(1):
@@ -132,6 +130,10 @@ def _join(x, there, back, what):
         back = there
     right = _run(there, x)
     left = _run(back, x.flip(1), right[:, -1] if what == "carried" else None)
+    if what == "before":
+        left = torch.cat([0 * left[:, :1], left[:, :-1]], 1)
+    if what == "shifted":
+        left = _run(back, x.flip(1).roll(1, 1))  # x[:, -t] begins with x[:, 0]
     left = {"not back": left, "not reversed": _run(back, x)}.get(what, left.flip(1))
     parts = [left, right] if what == "swapped" else [right, left]
     return torch.cat(parts, 1 if what == "axis" else 2) if what != "sum" else right + left
@@ -166,6 +168,8 @@ def my_both(x, there, back):
         (_wrong_join("swapped weights"), "Веса перепутаны: слева направо идёт there, справа налево — back."),
         (_wrong_join("one chain"), "У обратной цепочки свои веса, back, а взяты there."),
         (_wrong_join("carried"), "Обратная цепочка начинает с нулей, а не с последнего состояния прямой."),
+        (_wrong_join("before"), "Обратная цепочка записана до шага, а её состояние нужно после него."),
+        (_wrong_join("shifted"), "Справа налево начинают с x[:, -1], а x[:, -0] — это первый шаг."),
         (_wrong_join("sum"), "Состояния склеивают (cat), а не складывают: выходит 2H чисел."),
     ],
     forbidden=("cells", "nn.RNN", "nn.RNNCell"),

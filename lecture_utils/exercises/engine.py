@@ -8,7 +8,6 @@ import importlib
 import linecache
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -171,8 +170,8 @@ def draw_cases(exercise: Exercise, seed: int, dtype=torch.float32) -> list[dict]
 
 def _zero(arguments: dict, kept: list[str]) -> None:
     for name, value in arguments.items():
-        if isinstance(value, SimpleNamespace):
-            _zero(vars(value), kept)
+        if hasattr(value, "_asdict"):
+            _zero(value._asdict(), kept)
         elif name not in kept and isinstance(value, Tensor | np.ndarray):
             value[...] = 0
 

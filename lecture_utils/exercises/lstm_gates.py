@@ -64,7 +64,8 @@ def _step(x_t, h, c, W_x, W_h, b, *, order="ifgo", spoilt=""):
     i, f, o = (torch.sigmoid(a[name]) for name in "ifo")
     c_tilde = {"sigmoid": torch.sigmoid, "linear": lambda z: z}.get(spoilt, torch.tanh)(a["g"])
     f = {"keep": 1, "coupled": 1 - i}.get(spoilt, f)
-    new = f * c + (1 if spoilt == "write" else i) * c_tilde
+    i = {"write": 1, "inverse": 1 - f}.get(spoilt, i)
+    new = f * c + i * c_tilde
     shown = {"old": torch.tanh(c), "bare": new}.get(spoilt, torch.tanh(new))
     h_t = shown if spoilt == "show" else o * shown
     return (new, h_t) if spoilt == "swap" else (h_t, new)
@@ -105,6 +106,7 @@ def my_lstm_step(x_t, h, c, W_x, W_h, b):
         (_wrong_step(spoilt="keep"), "Вентиль забывания не использован: c_{t−1} умножают на f."),
         (_wrong_step(spoilt="write"), "Вентиль записи не использован: кандидата умножают на i."),
         (_wrong_step(spoilt="coupled"), "Так устроены сцепленные вентили, f = 1 − i; у LSTM f свой."),
+        (_wrong_step(spoilt="inverse"), "Так устроены сцепленные вентили, i = 1 − f; у LSTM i свой."),
         (_wrong_step(spoilt="past"), "Вентили не видят прошлого: забыто h @ W_h.T."),
         (_wrong_step(spoilt="swap"), "Порядок в ответе: сначала h_t, потом c_t."),
     ],

@@ -47,6 +47,7 @@ SENTENCES = [
      "прервана (detach, no_grad, item) или веса созданы без requires_grad"),
     ("RuntimeError", r"second time",
      "по одному графу назад идут дважды: отрежьте прошлое (detach)"),
+    ("RuntimeError", r"expects a non-empty", "список состояний пуст: цикл не сделал ни одного шага"),
     ("RuntimeError", r"leaf Variable", "вес меняют на месте, пока torch следит за ним: "
      "оберните в torch.no_grad()"),
     ("RuntimeError", r"dtype|scalar type", "встретились числа разных типов (dtype)"),

@@ -8,6 +8,7 @@ import ctypes
 import linecache
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -25,8 +26,7 @@ class OutOfTime(BaseException):
 def pack(value):
     """What JSON knows, for tensors, arrays, numbers, strings, lists, tuples, dictionaries.
 
-    Anything else becomes the name of its type. Bags of named values (namedtuple, SimpleNamespace)
-    come back as SimpleNamespace.
+    Anything else becomes the name of its type. A SimpleNamespace comes back as a namedtuple.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -58,7 +58,7 @@ def unpack(packed):
     if kind == "array":
         return np.array(content, dtype=packed["dtype"]).reshape(packed["shape"])
     if kind == "named":
-        return SimpleNamespace(**{name: unpack(part) for name, part in content.items()})
+        return namedtuple("Named", content)(*map(unpack, content.values()))
     if kind == "dict":
         return {unpack(key): unpack(part) for key, part in content}
     parts = [unpack(part) for part in content]
