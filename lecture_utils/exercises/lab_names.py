@@ -354,12 +354,13 @@ def _step(order, loss_of=_masked_loss, clip_by=nn.utils.clip_grad_norm_, number=
     return step
 
 
-class _Asked(LanguageModel):
+class Asked(LanguageModel):
     """A student's kind of network, which answers with ln p, as the library wants to ask it."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net, self.place = net, nn.Parameter(torch.zeros(1))
+        self.train(net.training)
 
     def features(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """What it answers."""
@@ -378,7 +379,7 @@ def _library_step(net, optimizer, x, y, mask, clip):
     """One step of `train`."""
     batches = NameBatches([[0, 0]], batch_size=1)
     batches.batch = lambda epoch, number: Batch(x, y, mask)
-    return train(_Asked(net), batches, optimizer, Plan(1, clip=clip)).loss[0]
+    return train(Asked(net), batches, optimizer, Plan(1, clip=clip)).loss[0]
 
 
 NO_MASK, SUM = LOSS.mistakes[0][0], LOSS.mistakes[2][0]
@@ -480,7 +481,7 @@ def _badly_named(**how):
 
 def _generated(net, start, end, limit):
     """By the library: greedy, with the state carried."""
-    ids = generate(_Asked(net), torch.tensor([start]), limit, end=end, temperature=0)[0].tolist()
+    ids = generate(Asked(net), torch.tensor([start]), limit, end=end, temperature=0)[0].tolist()
     return ids[: ids.index(end)] if end in ids else ids
 
 
