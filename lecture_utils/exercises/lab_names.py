@@ -416,7 +416,6 @@ def my_step(net, optimizer, x, y, mask, clip):
          "шаг. Нужно число, loss.item()."),
         (_step("zbcs", lambda *a: -_masked_loss(*a)), "Потерян минус: вероятность верных букв так падает."),
     ],
-    forbidden=("training",),
     points=3,
 )  # fmt: skip
 
@@ -517,7 +516,7 @@ def my_name(net, start, end, limit):
         (lambda net, start, end, limit: start + _name(net, start, end, limit), "Начало попало в ответ, "
          "а нужны лишь новые буквы."),
     ],
-    forbidden=("sampling", "generate"),
+    forbidden=("sampling",),
     points=3,
 )  # fmt: skip
 
@@ -632,7 +631,6 @@ def my_overfit(net, x, y, mask):
         (lambda *given: _learned(*given, steps=1, lr=0.0), "Нет шага оптимизатора (step), он стоит до backward "
          "или обучалась другая сеть."),
     ],
-    forbidden=("training",),
     points=3,
     seconds=20.0,
 )  # fmt: skip
