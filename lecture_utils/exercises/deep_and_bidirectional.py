@@ -51,9 +51,10 @@ def _stack(x, lower, upper, what):
     both = []
     for x_t in x.unbind(1):
         before = s_1
-        s_1 = torch.tanh(x_t @ lower.U.T + s_1 @ lower.W.T + lower.b)
+        W = lower.W if what == "not T" else lower.W.T
+        s_1 = torch.tanh(x_t @ lower.U.T + s_1 @ W + lower.b)
         given, past = before if what == "late" else s_1, s_1 if what == "crossed" else s_2
-        a = given @ p.U.T + past @ p.W.T + p.b
+        a = given @ p.U.T + past @ (p.W if what == "not T" else p.W.T) + p.b
         s_2 = a if what == "no f" else torch.tanh(a)
         both.append((s_1, s_2))
     lowers, uppers = (torch.stack(states, 1) for states in zip(*both, strict=True))
@@ -90,6 +91,7 @@ def my_two_layers(x, lower, upper):
          "сначала s_1, потом s_2."),
         (_wrong_stack("shared"), "У верхнего слоя своя матрица W, а взята W нижнего."),
         (_wrong_stack("crossed"), "W верхнего слоя умножает его собственное прошлое s_2, а не s_1."),
+        (_wrong_stack("not T"), "W не транспонирована: строки пакета умножают справа, s @ W.T."),
         (_wrong_stack("no past"), "Верхний слой не помнит прошлого: нет слагаемого с W."),
         (_wrong_stack("no b"), "У верхнего слоя забыто смещение b."),
         (_wrong_stack("no f"), "У верхнего слоя забыт tanh."),
@@ -389,6 +391,9 @@ def my_accuracy(o, y, lengths):
         (_accuracy(lambda right, known: right.sum() / known.sum()), "Хвосты вычтены из знаменателя, но не из верных."),
         (_accuracy(lambda right, known: ((right & known).sum(1) / known.sum(1)).mean()),
          "Это среднее по рядам: короткий ряд весит столько же, сколько длинный. Нужна доля по всем местам."),
+        (lambda o, y, lengths: _accuracy(lambda right, known: right[known].float().mean())(
+            *(part[torch.arange(len(y)), lengths - 1][:, None] for part in (o, y)), lengths),
+         "Спрошен лишь последний шаг каждого ряда, а в счёт идут все настоящие."),
         (_accuracy(lambda right, known: (right & known).sum()), "Это число верных, а нужна доля."),
         (_accuracy(lambda right, known: 1 - right[known].float().mean()), "Это доля ошибок."),
         (_accuracy(lambda right, known: (right | ~known).float().mean()), "Хвосты засчитаны как верные."),

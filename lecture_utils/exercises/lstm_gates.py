@@ -338,6 +338,8 @@ def _gru(x_t, h, W_x, W_h, b_x, b_h, *, order="rzn", spoilt=""):
     H = h.shape[1]
     x, past = (linear(*parts).split(H, 1) for parts in ((x_t, W_x, b_x), (h, W_h, b_h)))
     x, past = dict(zip(order, x, strict=True)), dict(zip(order, past, strict=True))
+    if spoilt == "no b_h":
+        past |= {gate: past[gate] - b_h.split(H)[order.index(gate)] for gate in "rz"}
     r, z = torch.sigmoid(x["r"] + past["r"]), torch.sigmoid(x["z"] + past["z"])
     place, W_n, b_n = order.index("n"), W_h.split(H)[order.index("n")], b_h.split(H)
     inside = {
@@ -373,6 +375,7 @@ def my_gru_step(x_t, h, W_x, W_h, b_x, b_h):
         (_wrong_gru(order="zrn"), "Порядок третей в torch: r, z, n."),
         (_wrong_gru(spoilt="paper"), "Это вариант статьи: r умножает h до матрицы. В torch — после: r ⊙ (W_hn h + b_hn)."),
         (_wrong_gru(spoilt="outside"), "Смещение b_hn стоит внутри скобки: r ⊙ (W_hn h + b_hn)."),
+        (_wrong_gru(spoilt="no b_h"), "У вентилей два смещения, и они складываются: забыто b_h."),
         (_wrong_gru(spoilt="no r"), "Вентиль сброса не использован: r ⊙ (W_hn h + b_hn)."),
         (_wrong_gru(spoilt="all"), "r гасит только прошлое, а вход W_xn x_t + b_xn — нет."),
         (_wrong_gru(spoilt="sigmoid"), "У кандидата n — tanh, а не σ."),

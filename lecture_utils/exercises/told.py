@@ -28,6 +28,8 @@ SENTENCES = [
     ("TypeError", r"'(\w+)' object is not callable", "{0} — не функция, а после него стоят скобки"),
     ("IndexError", r"", "номер вышел за край: такого элемента нет"),
     ("KeyError", r"(.+)", "такого ключа в словаре нет: {0}"),
+    ("AttributeError", r"before Module.__init__", "сначала вызовите super().__init__()"),
+    ("AttributeError", r"before Module.__init__", "сначала вызовите super().__init__()"),
     ("AttributeError", r"'(\w+)' object has no attribute '(\w+)'", "у {0} нет «{1}»"),
     ("ZeroDivisionError", r"", "деление на нуль"),
     ("RecursionError", r"", "функция без конца вызывает саму себя"),
@@ -47,7 +49,11 @@ SENTENCES = [
      "прервана (detach, no_grad, item) или веса созданы без requires_grad"),
     ("RuntimeError", r"second time",
      "по одному графу назад идут дважды: отрежьте прошлое (detach)"),
+    ("RuntimeError", r"stack expects each tensor to be equal size",
+     "stack складывает тензоры одного размера, а здесь они разные: нужен ли torch.cat?"),
     ("RuntimeError", r"expects a non-empty", "список состояний пуст: цикл не сделал ни одного шага"),
+    ("RuntimeError", r"modified by an inplace", "числа изменились раньше, чем по ним прошли назад: "
+     "не стоит ли step до backward?"),
     ("RuntimeError", r"leaf Variable", "вес меняют на месте, пока torch следит за ним: "
      "оберните в torch.no_grad()"),
     ("RuntimeError", r"dtype|scalar type", "встретились числа разных типов (dtype)"),

@@ -315,7 +315,7 @@ def my_ds_0(s, direct, W):
 
 def _truncated_inputs(draw: Draw, T: int | None = None, k: int | None = None) -> dict:
     k = k or draw.whole(2, 3)
-    T = T or k * draw.whole(2, 3)
+    T = T or k * draw.whole(2, 3) + 1  # the last window is shorter
     return {"x": draw(T, 2), "e": draw(T, 4), "U": draw(4, 2), "W": draw(4, 4), "k": k}
 
 
@@ -329,10 +329,14 @@ def _ask_truncated(function, x, e, U, W, k):
     return float(loss), *(nothing(w) if w.grad is None else w.grad for w in (U, W))
 
 
-def _truncated(x, e, U, W, k, *, reset=False, every=False, mean=False, late=False):
+def _truncated(
+    x, e, U, W, k, *, reset=False, every=False, mean=False, late=False, zero=False, short=True
+):
     total, s = 0.0, torch.zeros(len(W), dtype=W.dtype)
-    for start in range(0, len(x), k):
+    for start in range(0, len(x) if short else len(x) // k * k, k):
         s, loss = (torch.zeros_like(s) if reset else s if late else s.detach()), 0.0
+        if zero:
+            U.grad = W.grad = None
         for x_t, e_t in zip(x[start : start + k], e[start : start + k], strict=True):
             s = torch.tanh((s.detach() if every else s) @ W.T + x_t @ U.T)
             loss = loss + ((s - e_t) ** 2).sum()
@@ -368,6 +372,8 @@ def my_truncated(x, e, U, W, k):
         (_cut(reset=True), "Состояние в начале окна обнулено, а нужно лишь отрезать его историю: detach()."),
         (_cut(every=True), "История отрезана на каждом шаге, а надо раз в k шагов, в начале окна."),
         (_cut(late=True), "Ошибка уходит в прошлые окна: отрежьте граф в начале окна, s = s.detach()."),
+        (_cut(zero=True), "Градиенты стираются в каждом окне, а здесь они копятся: zero_grad не нужен."),
+        (_cut(short=False), "Последнее, короткое окно потеряно: в нём тоже учатся."),
         (_cut(mean=True), "Потери окна — сумма, делить их на k не нужно."),
     ],
     points=3,
