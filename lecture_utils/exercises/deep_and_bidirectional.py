@@ -274,6 +274,9 @@ def my_reverse(x, lengths):
         (_rows(lambda row, n: torch.cat([row[:n].flip(0), row[n:].flip(0)])), "Хвост тоже перевёрнут, а его надо оставить."),
         (_rows(lambda row, n: torch.cat([row[: n - 1].flip(0), row[n - 1 :]])),
          "Последний шаг ряда остался на месте: первые n шагов — это [:n]."),
+        (_rows(lambda row, n: torch.cat([row[:n].flip(1), row[n:]])), "Перевёрнуты признаки внутри шага, а нужны сами шаги."),
+        (_rows(lambda row, n: torch.stack([row[max(t, n - 1 - t)] if t < n else row[t] for t in range(len(row))])),
+         "Вторая половина ряда прочитана из уже переписанного: читайте из x, пишите в копию."),
         (lambda x, lengths: x, "Ничего не перевёрнуто."),
     ],
     points=1,
@@ -304,7 +307,7 @@ def _one_by_one(place, parts=("there", "back")):
 
 LAST = Exercise(
     skeleton="""
-def my_last(s, lengths):
+def my_summary(s, lengths):
     H = s.shape[2] // 2
     ...
 """,

@@ -185,7 +185,7 @@ def verdict(exercise: Exercise, inputs: list[dict], outcomes: list[dict]) -> Ver
     changed = sorted({name for outcome in outcomes for name in outcome["changed"]})
     spoilt = f"функция меняет на месте свой аргумент {', '.join(changed)}: работайте с копией."
     for case, answer, right in zip(exercise.cases, answers, expected, strict=True):
-        if found := fault(answer, right):
+        if found := fault(answer, right, types=True):
             hint = _known_mistake(exercise, inputs, answers)
             if not hint and found.state == "✗" and "размер" not in found.text:
                 hint = case.hint

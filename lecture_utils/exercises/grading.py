@@ -262,11 +262,14 @@ class _Kernel:
             raise Lost("не хватило памяти" if self.eaten else "ядро упало") from None
         return cell.outputs
 
-    def define(self, cells: list[str], names: set[str]) -> None:
-        """Define what the answers of these names rest on."""
-        kept = needed(cells, names)
+    def define(self, cells: list[str], asked: list[Exercise]) -> None:
+        """Define what the answers to these exercises rest on."""
+        kept = needed(cells, {exercise.name for exercise in asked})
         told = [(f"<ячейка {k}>", *pair) for k, pair in enumerate(zip(cells, kept, strict=True), 1)]
         self.run(BEGIN.format(trial=inspect.getsource(trial)), DEFINITIONS)
+        if any("optim" in inspect.getsource(exercise.ask) for exercise in asked):
+            # The first optimizer loads it for seconds: not in the time of an answer.
+            self.run("import torch._dynamo", DEFINITIONS)
         self.run(DEFINE.format(cells=json.dumps(told)), DEFINITIONS)
 
     def outcomes(self, exercise: Exercise, cases: list[dict]) -> list[dict]:
@@ -301,7 +304,7 @@ def grade_work(work: Work, worth: dict[str, float], seed: int, memory: float) ->
         kernel, asked, fresh = _Kernel(memory), None, True
         try:
             with kernel.running():
-                kernel.define(work.cells, {find(number).name for number in ready})
+                kernel.define(work.cells, [find(number) for number in ready])
                 while ready:
                     asked = ready[0]
                     exercise, cases = find(asked), draw_cases(find(asked), seed)

@@ -385,7 +385,7 @@ def _library_step(net, optimizer, x, y, mask, clip):
 NO_MASK, SUM = LOSS.mistakes[0][0], LOSS.mistakes[2][0]
 STEP = Exercise(
     skeleton="""
-def my_step(net, optimizer, x, y, mask, clip):
+def my_training_step(net, optimizer, x, y, mask, clip):
     log_probs, _ = net(x)
     ...
     return loss.item()

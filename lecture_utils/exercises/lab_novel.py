@@ -194,7 +194,7 @@ def _mean(nats):
 
 PERPLEXITY = Exercise(
     skeleton="""
-def my_perplexity(nats):
+def my_text_perplexity(nats):
     return ...
 """,
     inputs=_nats_inputs,

@@ -32,6 +32,12 @@ def my_gate(x_t, h, W_x, W_h, b):
         (lambda x_t, h, W_x, W_h, b: torch.sigmoid(x_t @ W_x.T + h @ W_h.T), "Забыто смещение b."),
         (lambda x_t, h, W_x, W_h, b: torch.sigmoid(x_t @ W_x.T + h @ W_h + b),
          "Матрица W_h не транспонирована: h @ W_h.T."),
+        (lambda x_t, h, W_x, W_h, b: torch.sigmoid(x_t @ W_x.T + h @ W_h.T) + b,
+         "Смещение прибавляют до σ, а не после: иначе доля выйдет за 0 и 1."),
+        (lambda x_t, h, W_x, W_h, b: torch.sigmoid(-(x_t @ W_x.T + h @ W_h.T + b)),
+         "Знак: σ(a) = 1 / (1 + e^−a), минус в показателе потерян."),
+        (lambda x_t, h, W_x, W_h, b: sum(torch.sigmoid(part) for part in (x_t @ W_x.T, h @ W_h.T, b)),
+         "σ берут один раз, от суммы: иначе доля превысит единицу."),
         (lambda x_t, h, W_x, W_h, b: torch.sigmoid(x_t @ W_x.T) + torch.sigmoid(h @ W_h.T + b),
          "σ берут один раз, от суммы: иначе доля превысит единицу."),
     ],
@@ -270,6 +276,14 @@ def _set_bias(ih=1.0, hh=0.0, quarter=1, width=1, kind="bias"):
     return spoilt
 
 
+def _wholly_zero(lstm, b_f):
+    """The second bias is put to zero as a whole, not in its forget quarter alone."""
+    for name, bias in _set_bias()(lstm, b_f).named_parameters():
+        if name.startswith("bias_hh"):
+            bias.data.zero_()
+    return lstm
+
+
 def _partly(chosen):
     """Right, but only for the parameters whose name is chosen."""
 
@@ -308,9 +322,10 @@ def my_forget_bias(lstm, b_f):
         (_set_bias(hh=1.0), "Смещений два, и они складываются: вышло 2·b_f."),
         (_set_bias(hh=None), "Второе смещение, bias_hh, осталось случайным, а считается сумма."),
         (_set_bias(ih=None, hh=1.0), "Первое смещение, bias_ih, осталось случайным, а считается сумма."),
+        (_wholly_zero, "Задеты и другие четверти: трогать можно лишь вторую, [H : 2 * H], и в bias_ih, и в bias_hh."),
         (_set_bias(quarter=0), "Это четверть вентиля записи. Порядок в torch: i, f, g, o."),
         (_set_bias(quarter=2), "Это четверть кандидата. Порядок в torch: i, f, g, o, и f — вторая, [H : 2 * H]."),
-        (_set_bias(quarter=0, width=4), "Смещены все четыре четверти, а нужна одна, вторая: [H : 2 * H]."),
+        (_set_bias(quarter=0, width=4), "Задеты и другие четверти: трогать можно лишь вторую, [H : 2 * H], и в bias_ih, и в bias_hh."),
         (_partly(lambda name: "l0" in name), "Сделан лишь первый слой, а смещения есть у каждого."),
         (_partly(lambda name: name.endswith("l0")), "Сделан лишь первый слой, а смещения есть у каждого."),
         (_set_bias(kind=""), "Задеты и матрицы: выбирайте параметры, имя которых начинается с bias."),

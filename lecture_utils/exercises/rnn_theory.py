@@ -94,6 +94,7 @@ def my_step(x_t, s_prev, U, W, b, V, c):
         Case("есть всё", "o_t = c + V s_t: выход читает новое состояние, ответ — softmax(o_t)."),
     ],
     mistakes=[
+        (lambda x_t, s_prev, U, W, *rest: _step(x_t, s_prev, U, W.T, *rest), "W транспонирована, а в формуле W s_{t−1}."),
         (_step_spoilt(f=lambda a: a), "Забыта нелинейность: s_t = tanh(a_t)."),
         (_step_spoilt(f=torch.sigmoid), "Здесь f — tanh, а не σ."),
         (_step_spoilt(f=torch.relu), "Здесь f — tanh, а не ReLU."),

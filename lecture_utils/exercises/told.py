@@ -35,6 +35,7 @@ SENTENCES = [
     ("RecursionError", r"", "функция без конца вызывает саму себя"),
     ("(ModuleNotFound|Import)Error", r"", "этого модуля здесь нет или он запрещён"),
     ("AssertionError", r"", "не выполнено условие assert"),
+    ("NotImplementedError", r"not implemented for '(\w+)'", "для чисел вида {0} такой операции нет"),
     ("NotImplementedError", r"", "здесь осталась заготовка"),
     ("SystemExit", r"", "функция завершила программу, а должна вернуть ответ"),
     ("RuntimeError", r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)",
@@ -94,18 +95,21 @@ def number_text(value: float) -> str:
     return f"{value:.2g}".replace(".", ",")
 
 
-def fault(got, expected) -> Verdict | None:
-    """How an answer differs from the expected one: kind first, then size, then values."""
+def fault(got, expected, types: bool = False) -> Verdict | None:
+    """How an answer differs from the expected one: kind first, then size, then values.
+
+    `types`: a mask has to be of bool, a table of numbers that are indices of whole numbers.
+    """
     if got is None:
         return Verdict("!", "функция ничего не вернула (None). Есть ли в ней return?")
     numbers = Tensor | np.ndarray | float | int  # bool is an int
     if isinstance(expected, numbers) and isinstance(got, numbers):
-        return _numeric_fault(np.asarray(got), np.asarray(expected))
+        return _numeric_fault(np.asarray(got), np.asarray(expected), types)
     if isinstance(expected, list | tuple) and isinstance(got, list | tuple):
         if len(got) != len(expected):
             return Verdict("✗", f"частей в ответе {len(got)}, а нужно {len(expected)}.")
         for place, pair in enumerate(zip(got, expected, strict=True), 1):
-            if part := fault(*pair):
+            if part := fault(*pair, types):
                 return Verdict(part.state, f"часть {place}: {part.text}")
         return None
     if type(got) is not type(expected):
@@ -114,15 +118,25 @@ def fault(got, expected) -> Verdict | None:
     return None if got == expected else Verdict("✗", f"ответ «{str(got)[:80]}» не тот.")
 
 
-def _numeric_fault(got: np.ndarray, expected: np.ndarray) -> Verdict | None:
+def _type_fault(kind: str, right: str) -> Verdict | None:
+    """Numbers of a table that is to be an index or a mask have to be of that type."""
+    if right == "b" and kind != "b":
+        return Verdict("✗", "значения верны, но маска должна быть логической (dtype torch.bool).")
+    if right in ("i", "u") and kind == "f":
+        return Verdict("✗", "значения верны, но это номера: нужны целые (dtype torch.long).")
+    return None
+
+
+def _numeric_fault(got: np.ndarray, expected: np.ndarray, types: bool) -> Verdict | None:
     if got.shape != expected.shape:
         return Verdict("✗", f"размер ответа {got.shape}, а нужен {expected.shape}.")
+    kind, right = got.dtype.kind, expected.dtype.kind if expected.ndim else "any"
     got, expected = got.astype(float), expected.astype(float)
     if np.isnan(got).any() and not np.isnan(expected).any():
         return Verdict("✗", "в ответе есть nan: деление нуля на нуль, логарифм нуля или минуса?")
     scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
     if np.allclose(got, expected, rtol=1e-4, atol=1e-5 * scale + 1e-6, equal_nan=True):
-        return None
+        return _type_fault(kind, right) if types else None
     off = np.abs(np.subtract(got, expected, where=got != expected, out=np.zeros_like(got))).max()
     order = f"порядка {number_text(10.0 ** floor(log10(scale)))}" if scale else "здесь нули"
     return Verdict("✗", f"расхождение до {number_text(off)}, а верные числа {order}.")

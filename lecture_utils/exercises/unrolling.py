@@ -180,34 +180,25 @@ def _autograd(x, s, direct, W):
     return torch.einsum("bti,btj->ij", da, x), W.grad, da.sum((0, 1))
 
 
-def _bptt(
-    x,
-    s,
-    direct,
-    W,
-    *,
-    back="T",
-    prime=True,
-    carry=True,
-    before=True,
-    batch=False,
-    keep=True,
-    order=-1,
-):
+def _bptt(x, s, direct, W, what):
     """A backward pass by hand with one thing spoilt."""
-    da_next, dU, dW, db = 0 * s[:, 0], 0, 0, 0
     past = np.concatenate([0 * s[:, :1], s[:, :-1]], 1)
-    for t in range(s.shape[1])[::order]:
-        ds = direct[:, t] + (da_next @ (W if back == "T" else W.T) if carry else 0)
-        da_next = ds * (1 - s[:, t] ** 2) if prime is True else ds * (prime(s[:, t]))
-        dU, db = keep * dU + da_next.T @ x[:, t], keep * db + da_next.sum(0)
-        dW = keep * dW + da_next.T @ (past if before else s)[:, t]
-    n = len(x) if batch else 1
-    return dU / n, dW / n, db / n
+    passed, dU, dW, db = 0 * s[:, 0], 0, 0, 0
+    slopes = {"no f′": 1 + 0 * s, "tanh twice": 1 - np.tanh(s) ** 2, "f′ of σ": s * (1 - s)}
+    slope = (slopes | {"f′ of past": 1 - past**2}).get(what, 1 - s**2)
+    back = {"no future": 0 * W, "W": W.T}.get(what, W)
+    for t in range(s.shape[1])[:: 1 if what == "order" else -1]:
+        ds = direct[:, t] + passed @ back
+        da = ds * slope[:, t]
+        passed, keep = (ds if what == "ds" else da), what != "assigned"
+        dU, db = keep * dU + da.T @ x[:, t], keep * db + da.sum(0)
+        dW = keep * dW + da.T @ (s if what == "s_t" else past)[:, t]
+    n = len(x) if what == "mean" else 1
+    return dU / n, dW / n, db / (len(x) if what == "mean b" else n)
 
 
-def _spoilt(**how):
-    return lambda x, s, direct, W: _bptt(x, s, direct, W, **how)
+def _spoilt(what):
+    return lambda x, s, direct, W: _bptt(x, s, direct, W, what)
 
 
 BPTT = Exercise(
@@ -233,16 +224,19 @@ def my_bptt(x, s, direct, W):
         Case("длинный ряд", "На каждом шаге: ds из двух источников, da сквозь tanh, вклады в dU, dW и db."),
     ],
     mistakes=[
-        (_spoilt(prime=lambda s: 1), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
-        (_spoilt(prime=lambda s: 1 - np.tanh(s) ** 2), "s_t — уже tanh(a_t): производная 1 − s_t², "
+        (_spoilt("no f′"), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (_spoilt("tanh twice"), "s_t — уже tanh(a_t): производная 1 − s_t², "
          "второй раз tanh брать не нужно."),
-        (_spoilt(prime=lambda s: s * (1 - s)), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
-        (_spoilt(carry=False), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
-        (_spoilt(back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
-        (_spoilt(before=False), "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а взято s_t."),
-        (_spoilt(keep=False), "Вклады шагов складываются: dU, dW и db копят через +=, а не через =."),
-        (_spoilt(order=1), "Идти надо из будущего в прошлое: reversed(range(T))."),
-        (_spoilt(batch=True), "По пакету вклады складываются, усреднять их здесь не надо: L — сумма."),
+        (_spoilt("f′ of σ"), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
+        (_spoilt("f′ of past"), "f′ берут в новом состоянии s_t, а взято прошлое, s_{t−1}."),
+        (_spoilt("ds"), "В прошлое идёт ∂L/∂a_{t+1}, уже прошедшее сквозь tanh, а взято ∂L/∂s_{t+1}."),
+        (_spoilt("mean b"), "По пакету вклады складываются: db усреднено, а нужна сумма."),
+        (_spoilt("no future"), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
+        (_spoilt("W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (_spoilt("s_t"), "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а взято s_t."),
+        (_spoilt("assigned"), "Вклады шагов складываются: dU, dW и db копят через +=, а не через =."),
+        (_spoilt("order"), "Идти надо из будущего в прошлое: reversed(range(T))."),
+        (_spoilt("mean"), "По пакету вклады складываются, усреднять их здесь не надо: L — сумма."),
     ],
     forbidden=("cells", "autograd", "backward"),
     points=3,

@@ -26,7 +26,7 @@ def pad_row_by_row(sequences):
 def pad_by_numpy(sequences):
     longest = max(map(len, sequences))
     table = np.array([row + (longest - len(row)) * [0] for row in sequences])
-    return [table[:, :-1], table[:, 1:], (table[:, 1:] > 0).astype(float)]
+    return [table[:, :-1], table[:, 1:], table[:, 1:] > 0]
 
 
 def loss_by_loop(log_probs, y, mask):

@@ -221,7 +221,7 @@ WRONG = {  # answer, what its hint must name
         (lambda x_t, h, W_x, W_h, b: (b + x_t @ W_x.T + h @ W_h).sigmoid(), "не транспонирована"),
         (lambda x_t, h, W_x, W_h, b: (W_x @ x_t + W_h @ h + b).sigmoid(), "транспонированная"),
         (lambda x_t, h, W_x, W_h, b: (h @ W_h.T + b).sigmoid(), "Вклад входа"),
-        (lambda x_t, h, W_x, W_h, b: 1 / (1 + torch.exp(x_t @ W_x.T + h @ W_h.T + b)), "равен σ(b)"),
+        (lambda x_t, h, W_x, W_h, b: 1 / (1 + torch.exp(x_t @ W_x.T + h @ W_h.T + b)), "минус в показателе"),
     ],
     "05.2": [
         (spoilt_step("lecture order"), "кандидат третий"),
@@ -260,7 +260,7 @@ WRONG = {  # answer, what its hint must name
         (forget(lambda name, b_f: b_f / 2, start=0, stop=1), "четверть вентиля записи"),
         (forget(lambda name, b_f: b_f * ("ih" in name), start=0, stop=1), "Порядок в torch"),
         (forget(lambda name, b_f: b_f * ("ih" in name), start=2, stop=3), "четверть кандидата"),
-        (forget(lambda name, b_f: b_f * ("ih" in name), start=0, stop=4), "все четыре четверти"),
+        (forget(lambda name, b_f: b_f * ("ih" in name), start=0, stop=4), "другие четверти"),
         (forget(lambda name, b_f: b_f / 2, names=("bias", "weight")), "матрицы"),
         (first_layer_only, "лишь первый слой"),
         (without_reverse, "Обратная цепочка забыта"),
