@@ -190,6 +190,8 @@ def _bptt(x, s, direct, W, what):
     for t in range(s.shape[1])[:: 1 if what == "order" else -1]:
         ds = direct[:, t] + passed @ back
         da = ds * slope[:, t]
+        if what == "half f′":
+            da = direct[:, t] * slope[:, t] + passed @ back
         passed, keep = (ds if what == "ds" else da), what != "assigned"
         dU, db = keep * dU + da.T @ x[:, t], keep * db + da.sum(0)
         dW = keep * dW + da.T @ (s if what == "s_t" else past)[:, t]
@@ -229,6 +231,7 @@ def my_bptt(x, s, direct, W):
          "второй раз tanh брать не нужно."),
         (_spoilt("f′ of σ"), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
         (_spoilt("f′ of past"), "f′ берут в новом состоянии s_t, а взято прошлое, s_{t−1}."),
+        (_spoilt("half f′"), "Сквозь tanh идёт вся ∂L/∂s_t: f′ умножает и direct, и то, что пришло из будущего."),
         (_spoilt("ds"), "В прошлое идёт ∂L/∂a_{t+1}, уже прошедшее сквозь tanh, а взято ∂L/∂s_{t+1}."),
         (_spoilt("mean b"), "По пакету вклады складываются: db усреднено, а нужна сумма."),
         (_spoilt("no future"), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
