@@ -90,7 +90,9 @@ def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(op
     notebook = nbformat.read(path, as_version=4)
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     live = [
-        source for source in sources if re.search(r"^widgets\.\w+\(.*\)\Z", source, re.MULTILINE)
+        source
+        for source in sources
+        if re.search(r"^widgets\.live_\w+\(.*\)\Z", source, re.MULTILINE)
     ]
     page = open_notebook(notebook, path.stem)
     run_all(page)
