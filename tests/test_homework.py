@@ -1,6 +1,7 @@
 """homework: copies for students, and a grader that nothing handed in can stop or fool."""
 
 import csv
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -261,10 +262,11 @@ def test_an_empty_folder_and_none_at_all_are_told(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_hundred_works_are_graded_twice_alike_and_nothing_is_lost(group):
+def test_a_group_of_all_kinds_is_graded_twice_alike_and_nothing_is_lost(group):
     answers = [folded(number) for number in SOLVED]
     works = {}
-    for k in range(100):
+    count = int(os.environ.get("HOMEWORK_WORKS", 32))  # a hundred take five minutes
+    for k in range(count):
         kind = [*TRICKS, "right", "broken", "nothing", "half"][k % (len(TRICKS) + 4)]
         name = f"w{k:02}_{kind}"
         if kind == "right":
@@ -278,11 +280,11 @@ def test_a_hundred_works_are_graded_twice_alike_and_nothing_is_lost(group):
         else:
             works[name] = notebook(IMPORTS, TRICKS[kind], *answers[1:])
     rows = group(**works)
-    assert len(rows) == 100
+    assert len(rows) == count
     expected = {"right": "7,5", "broken": "0", "nothing": "0", "half": "1"}
     for name, row in rows.items():
         assert row["сумма"] == expected.get(name.partition("_")[2], "6,5"), (name, row)
-    for path in sorted(group.folder.iterdir())[20:]:
+    for path in sorted(group.folder.iterdir())[8:]:
         path.unlink()
     again = group()
-    assert again == {name: rows[name] for name in again} and len(again) == 20
+    assert again == {name: rows[name] for name in again} and len(again) == 8
