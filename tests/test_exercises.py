@@ -10,17 +10,17 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from answers import exercises_in
 from answers.blind import BLIND
 
 from lecture_utils.exercises import check, engine, progress, student
 from lecture_utils.exercises.engine import MODULES, Case, Draw, Exercise, judge
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-ALL = {number: e for notebook in MODULES for number, e in engine.exercises(notebook).items()}
+ALL = engine.every()
 ANSWERS = {name: importlib.import_module(f"answers.{module}") for name, module in MODULES.items()}
 RIGHT, WRONG = (
     {
@@ -41,24 +41,11 @@ def written(source):
     return space[re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)[-1]]
 
 
-def in_notebooks():
-    """Number → statement, the cell with the skeleton, the folded solution (or None)."""
-    found = {}
-    for path in sorted(FOLDER.glob("[0-9]*.ipynb")):
-        cells = nbformat.read(path, as_version=4).cells
-        for k, cell in enumerate(cells):
-            if cell.cell_type == "code" and (
-                call := re.search(r'^check\("(.+?)"', cell.source, re.M)
-            ):
-                fold = re.search(
-                    r"(?s)<summary>Решение</summary>\s+```python\n(.+?)```", cells[k + 1].source
-                )
-                assert call[1] not in found and call[1][:2] == path.stem[:2]
-                found[call[1]] = (cells[k - 1].source, cell.source, fold and fold[1])
-    return found
-
-
-CELLS = in_notebooks()
+CELLS = {
+    number: parts
+    for path in sorted(FOLDER.glob("[0-9]*.ipynb"))
+    for number, parts in exercises_in(path).items()
+}
 FOLDED = {number: solution for number, (_, _, solution) in CELLS.items() if solution}
 
 
@@ -124,9 +111,8 @@ def test_two_ways_to_write_the_right_answer_are_known(number):
 @each_right
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_right_answer_is_found_right(number, which, dtype):
-    for seed in range(1):
-        found = judge(ALL[number], right_answers(number)[which], seed, dtype)
-        assert found.state == "✓", found
+    found = judge(ALL[number], right_answers(number)[which], 0, dtype)
+    assert found.state == "✓", found
 
 
 @pytest.mark.slow
@@ -160,9 +146,8 @@ def test_five_wrong_answers_are_known(number):
 @each_wrong
 def test_a_wrong_answer_is_refused_with_a_hint_that_names_its_fault(number, which):
     answer, fault = WRONG[number][which]
-    for seed in range(1):
-        found = judge(replace(ALL[number], seconds=2), answer, seed)
-        assert found.state in "!✗" and fault in found.text, (seed, found)
+    found = judge(ALL[number], answer, 0)
+    assert found.state in "!✗" and fault in found.text, found
 
 
 def test_wrong_answers_written_blind_are_all_refused_and_nine_in_ten_named():
@@ -333,6 +318,7 @@ def test_the_same_seed_gives_the_same_inputs_and_each_check_new_ones():
     [
         (lambda x: x[:2], "размер ответа (2,), а нужен (3,)"),
         (lambda x: (2 * x).tolist(), "вернулось list, а нужно: тензор размера (3,)"),
+        (lambda x: {1, 2}, "вернулось set, а нужно: тензор размера (3,)"),
         (lambda x: x / 0, "nan"),
         (lambda x: x**2, "это квадрат"),
         (lambda x: x.mul_(2), "меняет на месте свой аргумент x"),
@@ -439,5 +425,5 @@ def test_nothing_of_a_developer_s_is_touched_by_tests_and_stored_outputs():
     assert {".progress.json", "notebooks/my_*"} <= set(ignored)
 
 
-def test_numbers_are_not_given_twice():
+def test_the_name_of_a_function_belongs_to_one_exercise():
     assert max(Counter(exercise.name for exercise in ALL.values()).values()) == 1

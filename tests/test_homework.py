@@ -2,19 +2,18 @@
 
 import csv
 import os
-import re
 import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from answers import exercises_in
 
 from lecture_utils.exercises import homework
 from lecture_utils.exercises.__main__ import main
 from lecture_utils.exercises.engine import MODULES, exercises
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-FOLD = re.compile(r"(?s)<summary>Решение</summary>\s+```python\n(.+?)```")
 
 
 def notebook(*sources, name="", group=""):
@@ -25,10 +24,7 @@ def notebook(*sources, name="", group=""):
 
 def folded(number):
     """The published solution of an exercise."""
-    path = next(FOLDER.glob(f"{number[:2]}_*.ipynb"))
-    cells = nbformat.read(path, as_version=4).cells
-    place = next(k for k, cell in enumerate(cells) if f'check("{number}"' in cell.source)
-    return FOLD.search(cells[place + 1].source)[1]
+    return exercises_in(next(FOLDER.glob(f"{number[:2]}_*.ipynb")))[number][2]
 
 
 IMPORTS = "import numpy as np\nimport torch\nfrom torch import nn"
@@ -165,6 +161,11 @@ def test_answers_are_found_wherever_students_put_them(group):
         "%%bash\nrm -rf nothing",
     )
     assert group(scattered=scattered)["scattered"]["02.1"] == "1"
+
+
+def test_an_answer_that_trains_a_network_is_graded_in_time(group):
+    group.table.write_text("a;b;c\n06.5;my_training_step;3\n", "utf-8")
+    assert group(trained=notebook(IMPORTS, folded("06.5")))["trained"]["06.5"] == "3"
 
 
 def test_archives_and_folders_are_works_too(group):

@@ -1,29 +1,19 @@
 """Exercises of 04: layers on layers, two directions, rows of different lengths."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lecture_utils import cells
 from lecture_utils.exercises.engine import Case, Draw, Exercise
+from lecture_utils.exercises.rnn_theory import by_row, read_packed, torch_rnn
 
 # Weights of a chain are a bag of U (hidden, input), W (hidden, hidden), b (hidden,).
 
 
 def _chain(draw: Draw, inputs: int, hidden: int = 4) -> cells.RNNWeights:
     return cells.RNNWeights(draw(hidden, inputs), draw(hidden, hidden) / 2, draw(hidden))
-
-
-def _by_torch(x: Tensor, chains: dict, **how) -> nn.RNN:
-    """nn.RNN with the weights of chains; a key is the end of torch's names, such as "l0"."""
-    hidden, size = chains["l0"].U.shape
-    net = nn.RNN(size, hidden, batch_first=True, dtype=x.dtype, **how)
-    weights = {}
-    for place, p in chains.items():
-        both = {"weight_ih": p.U, "weight_hh": p.W, "bias_ih": p.b, "bias_hh": 0 * p.b}
-        weights |= {f"{name}_{place}": w for name, w in both.items()}
-    net.load_state_dict(weights)
-    return net
 
 
 def _lengths(draw: Draw, batch: int, T: int) -> Tensor:
@@ -40,7 +30,7 @@ def _stack_inputs(draw: Draw, T: int | None = None) -> dict:
 
 
 def _by_two_layers(x, lower, upper):
-    return _by_torch(x, {"l0": lower, "l1": upper}, num_layers=2)(x)
+    return torch_rnn({"l0": lower, "l1": upper}, num_layers=2)(x)
 
 
 def _stack(x, lower, upper, what):
@@ -63,10 +53,6 @@ def _stack(x, lower, upper, what):
     return states, torch.stack(last, 1 if what == "axis" else 0)
 
 
-def _wrong_stack(what):
-    return lambda x, lower, upper: _stack(x, lower, upper, what)
-
-
 LAYERS = Exercise(
     skeleton="""
 def my_two_layers(x, lower, upper):
@@ -87,18 +73,18 @@ def my_two_layers(x, lower, upper):
         Case("длинный ряд", "Наружу — состояния верхнего слоя на всех шагах и последние состояния обоих."),
     ],
     mistakes=[
-        (_wrong_stack("late"), "Верхний слой взял прошлое состояние нижнего, а нужно состояние того же шага: "
+        (partial(_stack, what="late"), "Верхний слой взял прошлое состояние нижнего, а нужно состояние того же шага: "
          "сначала s_1, потом s_2."),
-        (_wrong_stack("shared"), "У верхнего слоя своя матрица W, а взята W нижнего."),
-        (_wrong_stack("crossed"), "W верхнего слоя умножает его собственное прошлое s_2, а не s_1."),
-        (_wrong_stack("not T"), "W не транспонирована: строки пакета умножают справа, s @ W.T."),
-        (_wrong_stack("no past"), "Верхний слой не помнит прошлого: нет слагаемого с W."),
-        (_wrong_stack("no b"), "У верхнего слоя забыто смещение b."),
-        (_wrong_stack("no f"), "У верхнего слоя забыт tanh."),
-        (_wrong_stack("lower"), "Это состояния нижнего слоя, а наружу идут состояния верхнего."),
-        (_wrong_stack("upside down"), "Последние состояния перепутаны: сначала нижний слой, потом верхний."),
-        (_wrong_stack("upper"), "Последние состояния нужны обоих слоёв, а дважды взят верхний."),
-        (_wrong_stack("axis"), "Первая ось последних состояний — слой, а не пакет."),
+        (partial(_stack, what="shared"), "У верхнего слоя своя матрица W, а взята W нижнего."),
+        (partial(_stack, what="crossed"), "W верхнего слоя умножает его собственное прошлое s_2, а не s_1."),
+        (partial(_stack, what="not T"), "W не транспонирована: строки пакета умножают справа, s @ W.T."),
+        (partial(_stack, what="no past"), "Верхний слой не помнит прошлого: нет слагаемого с W."),
+        (partial(_stack, what="no b"), "У верхнего слоя забыто смещение b."),
+        (partial(_stack, what="no f"), "У верхнего слоя забыт tanh."),
+        (partial(_stack, what="lower"), "Это состояния нижнего слоя, а наружу идут состояния верхнего."),
+        (partial(_stack, what="upside down"), "Последние состояния перепутаны: сначала нижний слой, потом верхний."),
+        (partial(_stack, what="upper"), "Последние состояния нужны обоих слоёв, а дважды взят верхний."),
+        (partial(_stack, what="axis"), "Первая ось последних состояний — слой, а не пакет."),
     ],
     forbidden=("cells", "nn.RNN", "nn.RNNCell"),
     points=2,
@@ -114,7 +100,7 @@ def _both_inputs(draw: Draw, T: int | None = None) -> dict:
 
 
 def _by_two_chains(x, there, back):
-    return _by_torch(x, {"l0": there, "l0_reverse": back}, bidirectional=True)(x)[0]
+    return torch_rnn({"l0": there, "l0_reverse": back}, bidirectional=True)(x)[0]
 
 
 def _run(p, x, s=None):
@@ -141,10 +127,6 @@ def _join(x, there, back, what):
     return torch.cat(parts, 1 if what == "axis" else 2) if what != "sum" else right + left
 
 
-def _wrong_join(what):
-    return lambda x, there, back: _join(x, there, back, what)
-
-
 BOTH = Exercise(
     skeleton="""
 def my_both(x, there, back):
@@ -164,15 +146,15 @@ def my_both(x, there, back):
         Case("длинный ряд", "Две цепочки независимы: каждая начинает с нулей и идёт со своими весами."),
     ],
     mistakes=[
-        (_wrong_join("not back"), "Обратная цепочка стоит в порядке чтения, а не времени: переверните её состояния обратно."),
-        (_wrong_join("not reversed"), "Обе цепочки читают слева направо. Вторая должна начинать с последнего шага."),
-        (_wrong_join("swapped"), "Половины поменялись местами: сначала слева направо, потом справа налево."),
-        (_wrong_join("swapped weights"), "Веса перепутаны: слева направо идёт there, справа налево — back."),
-        (_wrong_join("one chain"), "У обратной цепочки свои веса, back, а взяты there."),
-        (_wrong_join("carried"), "Обратная цепочка начинает с нулей, а не с последнего состояния прямой."),
-        (_wrong_join("before"), "Обратная цепочка записана до шага, а её состояние нужно после него."),
-        (_wrong_join("shifted"), "Справа налево начинают с x[:, -1], а x[:, -0] — это первый шаг."),
-        (_wrong_join("sum"), "Состояния склеивают (cat), а не складывают: выходит 2H чисел."),
+        (partial(_join, what="not back"), "Обратная цепочка стоит в порядке чтения, а не времени: переверните её состояния обратно."),
+        (partial(_join, what="not reversed"), "Обе цепочки читают слева направо. Вторая должна начинать с последнего шага."),
+        (partial(_join, what="swapped"), "Половины поменялись местами: сначала слева направо, потом справа налево."),
+        (partial(_join, what="swapped weights"), "Веса перепутаны: слева направо идёт there, справа налево — back."),
+        (partial(_join, what="one chain"), "У обратной цепочки свои веса, back, а взяты there."),
+        (partial(_join, what="carried"), "Обратная цепочка начинает с нулей, а не с последнего состояния прямой."),
+        (partial(_join, what="before"), "Обратная цепочка записана до шага, а её состояние нужно после него."),
+        (partial(_join, what="shifted"), "Справа налево начинают с x[:, -1], а x[:, -0] — это первый шаг."),
+        (partial(_join, what="sum"), "Состояния склеивают (cat), а не складывают: выходит 2H чисел."),
     ],
     forbidden=("cells", "nn.RNN", "nn.RNNCell"),
     points=2,
@@ -201,10 +183,6 @@ def _count(size, hidden, layers, directions, width=None, biases=2, ways=None, sq
     return one * (directions if ways is None else ways)
 
 
-def _wrong_count(**how):
-    return lambda *given: _count(*given, **how)
-
-
 COUNT = Exercise(
     skeleton="""
 def my_parameters(size, hidden, layers, directions):
@@ -221,13 +199,13 @@ def my_parameters(size, hidden, layers, directions):
              settings={"layers": 3, "directions": 2}),
     ],
     mistakes=[
-        (_wrong_count(biases=1), "Смещение посчитано одно, а у torch их два, bias_ih и bias_hh."),
-        (_wrong_count(biases=0), "Забыты смещения: их два по hidden чисел."),
-        (_wrong_count(width=lambda size, hidden: hidden), "Второй слой читает состояния обеих цепочек: "
+        (partial(_count, biases=1), "Смещение посчитано одно, а у torch их два, bias_ih и bias_hh."),
+        (partial(_count, biases=0), "Забыты смещения: их два по hidden чисел."),
+        (partial(_count, width=lambda size, hidden: hidden), "Второй слой читает состояния обеих цепочек: "
          "при двух направлениях его вход — 2·hidden, а не hidden."),
-        (_wrong_count(width=lambda size, hidden: size), "Вход верхних слоёв — состояния нижних, а не x."),
-        (_wrong_count(ways=1), "Посчитано одно направление: у второго свои веса."),
-        (_wrong_count(square=False), "Забыта матрица W, hidden × hidden."),
+        (partial(_count, width=lambda size, hidden: size), "Вход верхних слоёв — состояния нижних, а не x."),
+        (partial(_count, ways=1), "Посчитано одно направление: у второго свои веса."),
+        (partial(_count, square=False), "Забыта матрица W, hidden × hidden."),
     ],
     forbidden=("cells", "nn.RNN", "parameters"),
 )  # fmt: skip
@@ -245,11 +223,6 @@ def _by_places(x, lengths):
     t = torch.arange(x.shape[1])
     places = torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
     return x.gather(1, places[..., None].expand_as(x))
-
-
-def _rows(change):
-    """A batch put together from what `change` makes of each row and its length."""
-    return lambda x, lengths: torch.stack([change(*pair) for pair in zip(x, lengths, strict=True)])
 
 
 REVERSE = Exercise(
@@ -270,12 +243,12 @@ def my_reverse(x, lengths):
         (lambda x, lengths: x.flip(1), "Хвост оказался впереди: каждый ряд переворачивают по его собственной длине."),
         (lambda x, lengths: x.flip(0), "Перевёрнут порядок рядов в пакете, а нужен порядок шагов."),
         (lambda x, lengths: x.flip(2), "Перевёрнуты признаки внутри шага, а нужны сами шаги."),
-        (_rows(lambda row, n: torch.cat([row[:n].flip(0), 0 * row[n:]])), "Хвост обнулён, а его надо оставить как был."),
-        (_rows(lambda row, n: torch.cat([row[:n].flip(0), row[n:].flip(0)])), "Хвост тоже перевёрнут, а его надо оставить."),
-        (_rows(lambda row, n: torch.cat([row[: n - 1].flip(0), row[n - 1 :]])),
+        (by_row(lambda row, n: torch.cat([row[:n].flip(0), 0 * row[n:]])), "Хвост обнулён, а его надо оставить как был."),
+        (by_row(lambda row, n: torch.cat([row[:n].flip(0), row[n:].flip(0)])), "Хвост тоже перевёрнут, а его надо оставить."),
+        (by_row(lambda row, n: torch.cat([row[: n - 1].flip(0), row[n - 1 :]])),
          "Последний шаг ряда остался на месте: первые n шагов — это [:n]."),
-        (_rows(lambda row, n: torch.cat([row[:n].flip(1), row[n:]])), "Перевёрнуты признаки внутри шага, а нужны сами шаги."),
-        (_rows(lambda row, n: torch.stack([row[max(t, n - 1 - t)] if t < n else row[t] for t in range(len(row))])),
+        (by_row(lambda row, n: torch.cat([row[:n].flip(1), row[n:]])), "Перевёрнуты признаки внутри шага, а нужны сами шаги."),
+        (by_row(lambda row, n: torch.stack([row[max(t, n - 1 - t)] if t < n else row[t] for t in range(len(row))])),
          "Вторая половина ряда прочитана из уже переписанного: читайте из x, пишите в копию."),
         (lambda x, lengths: x, "Ничего не перевёрнуто."),
     ],
@@ -417,10 +390,8 @@ def _rows_inputs(draw: Draw, batch: int = 3, T: int = 5, full: bool = False) -> 
 
 
 def _by_packing(x, lengths, there, back):
-    net = _by_torch(x, {"l0": there, "l0_reverse": back}, bidirectional=True)
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    states, last = net(packed)
-    s, _ = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])
+    net = torch_rnn({"l0": there, "l0_reverse": back}, bidirectional=True)
+    s, last = read_packed(net, x, lengths)
     return s, torch.cat([*last], 1)
 
 
@@ -438,10 +409,6 @@ def _rows_wrongly(x, lengths, there, back, what):
     return s, torch.cat(last[::-1] if what == "swapped" else last, 1)
 
 
-def _wrong_rows(what):
-    return lambda x, lengths, there, back: _rows_wrongly(x, lengths, there, back, what)
-
-
 ROWS = Exercise(
     skeleton="""
 def my_bidirectional(x, lengths, there, back):
@@ -456,12 +423,12 @@ def my_bidirectional(x, lengths, there, back):
         Case("ряды разной длины", "Обратная цепочка каждого ряда начинает с его собственного конца; над хвостом — нули."),
     ],
     mistakes=[
-        (_wrong_rows("flip"), "Обратная цепочка начала с хвоста: переворачивайте каждый ряд по его длине."),
-        (_wrong_rows("not back"), "Состояния обратной цепочки не возвращены в порядок времени."),
-        (_wrong_rows("tails"), "Над хвостами состояния должны быть нулями."),
-        (_wrong_rows("end"), "Последнее состояние прямой цепочки взято над хвостом, а не на шаге lengths[n] − 1."),
-        (_wrong_rows("start"), "Последнее состояние обратной цепочки — на первом шаге, а не на последнем."),
-        (_wrong_rows("swapped"), "В последних состояниях сначала прямая цепочка, потом обратная."),
+        (partial(_rows_wrongly, what="flip"), "Обратная цепочка начала с хвоста: переворачивайте каждый ряд по его длине."),
+        (partial(_rows_wrongly, what="not back"), "Состояния обратной цепочки не возвращены в порядок времени."),
+        (partial(_rows_wrongly, what="tails"), "Над хвостами состояния должны быть нулями."),
+        (partial(_rows_wrongly, what="end"), "Последнее состояние прямой цепочки взято над хвостом, а не на шаге lengths[n] − 1."),
+        (partial(_rows_wrongly, what="start"), "Последнее состояние обратной цепочки — на первом шаге, а не на последнем."),
+        (partial(_rows_wrongly, what="swapped"), "В последних состояниях сначала прямая цепочка, потом обратная."),
     ],
     forbidden=("cells", "nn.RNN", "nn.RNNCell", "pack_padded_sequence"),
     points=3,

@@ -5,8 +5,10 @@ Four states: ○ not begun, ! cannot be checked, ✗ wrong, ✓ right. The right
 
 import ast
 import importlib
+import inspect
 import linecache
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,6 +81,11 @@ class Exercise:
         """Of the function or class that a student writes."""
         return ast.parse(self.skeleton).body[-1].name
 
+    @property
+    def trains(self) -> bool:
+        """Whether it makes an optimizer: the first one loads torch._dynamo, for seconds."""
+        return "optim" in inspect.getsource(self.ask)
+
 
 def find(number: str) -> Exercise:
     """The exercise of a number such as "02.3". Raises ValueError."""
@@ -96,22 +103,26 @@ def exercises(notebook: str) -> dict[str, Exercise]:
     return importlib.import_module(f"lecture_utils.exercises.{MODULES[notebook]}").EXERCISES
 
 
+def every() -> dict[str, Exercise]:
+    """Number → exercise, of all the notebooks."""
+    return {number: e for notebook in MODULES for number, e in exercises(notebook).items()}
+
+
 # What is written
 
 
 def definition(function: Callable) -> ast.AST | None:
     """The source of a function or class as a tree, None if it cannot be had."""
     source = "".join(linecache.getlines(home(function)))
-    return find_definition(source, getattr(function, "__name__", ""))
+    with suppress(SyntaxError):
+        return find_definition(ast.parse(source), getattr(function, "__name__", ""))
+    return None
 
 
-def find_definition(source: str, name: str) -> ast.AST | None:
-    """The last definition of that name in a text."""
+def find_definition(tree: ast.AST, name: str) -> ast.AST | None:
+    """The last definition of that name."""
     kinds = ast.FunctionDef | ast.ClassDef
-    try:
-        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, kinds) and n.name == name]
-    except SyntaxError:
-        return None
+    nodes = [n for n in ast.walk(tree) if isinstance(n, kinds) and n.name == name]
     return nodes[-1] if nodes else None
 
 
@@ -145,7 +156,7 @@ def used(node: ast.AST, forbidden: tuple[str, ...]) -> str:
 
 def reading(exercise: Exercise, node: ast.AST) -> Verdict | None:
     """What can be said of an answer before it is run."""
-    if _body(node) == _body(find_definition(exercise.skeleton, exercise.name)):
+    if _body(node) == _body(ast.parse(exercise.skeleton).body[-1]):
         return Verdict("○", "не начато: впишите решение вместо многоточия и выполните ещё раз.")
     if lines := blanks(node):
         return Verdict("!", f"ещё не всё: в строке {lines[0]} осталось многоточие.")
@@ -187,10 +198,10 @@ def verdict(exercise: Exercise, inputs: list[dict], outcomes: list[dict]) -> Ver
     for case, answer, right in zip(exercise.cases, answers, expected, strict=True):
         if found := fault(answer, right, types=True):
             hint = _known_mistake(exercise, inputs, answers)
-            if not hint and found.state == "✗" and "размер" not in found.text:
+            if not hint and found.state == "✗" and not found.of_size:
                 hint = case.hint
             parts = [f"{case.what}: {found.text}", hint, changed and f"Ещё {spoilt}"]
-            return Verdict(found.state, "\n".join(filter(None, parts)))
+            return found._replace(text="\n".join(filter(None, parts)))
     if changed:
         return Verdict("✗", f"ответ верен, но {spoilt}")
     return Verdict("✓", "верно.")
@@ -205,12 +216,11 @@ def _answer(exercise: Exercise, function: Callable, packed: dict):
 def _known_mistake(exercise: Exercise, inputs: list[dict], answers: list) -> str:
     """The hint of the known mistake that gives these very answers in every case, or ""."""
     for mistake, hint in exercise.mistakes:
-        try:
-            same = [unpack(_answer(exercise, mistake, given)) for given in inputs]
-        except (RuntimeError, ValueError, IndexError, TypeError):
-            continue  # a mistake need not be able to answer every case
-        if not any(fault(*pair) for pair in zip(answers, same, strict=True)):
-            return hint
+        same = (unpack(_answer(exercise, mistake, given)) for given in inputs)
+        # A mistake need not be able to answer every case.
+        with suppress(RuntimeError, ValueError, IndexError, TypeError):
+            if not any(fault(*pair) for pair in zip(answers, same, strict=True)):
+                return hint
     return ""
 
 
@@ -231,6 +241,8 @@ def judge(exercise: Exercise, function: Callable, seed: int, dtype=torch.float32
     node = definition(function)
     if node and (before := reading(exercise, node)):
         return before
+    if exercise.trains:  # ended by the time limit, that import would break the process
+        importlib.import_module("torch._dynamo")
     inputs, outcomes = draw_cases(exercise, seed, dtype), []
     for given in inputs:
         outcomes.append(attempt(function, exercise.ask, given, exercise.seconds))

@@ -1,5 +1,7 @@
 """Exercises of 03: Jacobians and their product, radii, an orthogonal start, clipping."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
@@ -92,10 +94,6 @@ def _long(x, s_0, U, W, b, *, join=torch.matmul, slope=lambda s: 1 - s**2, how="
     return product
 
 
-def _long_spoilt(**how):
-    return lambda *given: _long(*given, **how)
-
-
 LONG = Exercise(
     skeleton="""
 def my_long_jacobian(x, s_0, U, W, b):
@@ -113,22 +111,22 @@ def my_long_jacobian(x, s_0, U, W, b):
         Case("длинный ряд", "На каждом шаге: новое состояние, его J_t, и product ← J_t product."),
     ],
     mistakes=[
-        (_long_spoilt(join=lambda J, P: P @ J), "Порядок обратный: получилось J_1 J_2 … J_T, а поздний множитель должен стоять слева."),
-        (_long_spoilt(join=torch.mul), "Матрицы перемножены по элементам (*), а нужно матричное произведение @."),
-        (_long_spoilt(join=torch.add), "Якобианы сложены, а по правилу цепочки их перемножают."),
-        (_long_spoilt(join=torch.add, how="empty"), "Якобианы сложены, а по правилу цепочки их перемножают."),
-        (_long_spoilt(how="empty"), "Произведение начато с нулей и нулём осталось: начните с единичной матрицы, torch.eye."),
-        (_long_spoilt(join=lambda J, P: J), "Это один последний J_T, а нужно произведение всех."),
-        (_long_spoilt(slope=lambda s: s**0), "Забыта нелинейность: перед W на каждом шаге стоит diag(1 − s_t²)."),
-        (_long_spoilt(how="fixed"), "Состояние не идёт с шага на шаг: каждый J_t посчитан в s_0."),
-        (_long_spoilt(how="late"), "Первый шаг потерян: J_1 тоже множитель."),
-        (_long_spoilt(how="before"), "Производная взята в прошлом состоянии: J_t считают по новому, s_t."),
-        (_long_spoilt(how="columns"), "f′ умножает строки W, а не столбцы: diag(1 − s_t²) стоит слева."),
-        (_long_spoilt(how="T"), "В якобиане W стоит как есть: Wᵀ нужна, когда ведут назад ошибку."),
-        (_long_spoilt(how="extra"), "Произведение начато с W, и множитель лишний: начните с единичной матрицы."),
-        (_long_spoilt(how="a"),
+        (partial(_long, join=lambda J, P: P @ J), "Порядок обратный: получилось J_1 J_2 … J_T, а поздний множитель должен стоять слева."),
+        (partial(_long, join=torch.mul), "Матрицы перемножены по элементам (*), а нужно матричное произведение @."),
+        (partial(_long, join=torch.add), "Якобианы сложены, а по правилу цепочки их перемножают."),
+        (partial(_long, join=torch.add, how="empty"), "Якобианы сложены, а по правилу цепочки их перемножают."),
+        (partial(_long, how="empty"), "Произведение начато с нулей и нулём осталось: начните с единичной матрицы, torch.eye."),
+        (partial(_long, join=lambda J, P: J), "Это один последний J_T, а нужно произведение всех."),
+        (partial(_long, slope=lambda s: s**0), "Забыта нелинейность: перед W на каждом шаге стоит diag(1 − s_t²)."),
+        (partial(_long, how="fixed"), "Состояние не идёт с шага на шаг: каждый J_t посчитан в s_0."),
+        (partial(_long, how="late"), "Первый шаг потерян: J_1 тоже множитель."),
+        (partial(_long, how="before"), "Производная взята в прошлом состоянии: J_t считают по новому, s_t."),
+        (partial(_long, how="columns"), "f′ умножает строки W, а не столбцы: diag(1 − s_t²) стоит слева."),
+        (partial(_long, how="T"), "В якобиане W стоит как есть: Wᵀ нужна, когда ведут назад ошибку."),
+        (partial(_long, how="extra"), "Произведение начато с W, и множитель лишний: начните с единичной матрицы."),
+        (partial(_long, how="a"),
          "f′ выражена через a_t: производная tanh(a) — это 1 − s_t², а не 1 − a_t²."),
-        (_long_spoilt(how="from zero"), "Начальное состояние s_0 забыто: первый шаг начат с нуля."),
+        (partial(_long, how="from zero"), "Начальное состояние s_0 забыто: первый шаг начат с нуля."),
         (lambda *given: _long(*given).T, "Произведение транспонировано: строки отвечают s_T, столбцы — s_0."),
     ],
     forbidden=("jacrev", "jacfwd", "autograd", "backward", "jacobian", "jacobians"),
@@ -216,10 +214,6 @@ def _thermometer(x, g, U, W, b, *, slope=lambda s: s * (1 - s), back=True, new=T
     return torch.stack([error.norm() for error in errors[::-1]])
 
 
-def _thermometer_spoilt(**how):
-    return lambda *given: _thermometer(*given, **how)
-
-
 THERMOMETER = Exercise(
     skeleton="""
 def my_thermometer(x, g, U, W, b):
@@ -233,12 +227,12 @@ def my_thermometer(x, g, U, W, b):
         Case("длинный ряд", "Сначала вперёд: нужны все состояния. Потом назад, от T до 1."),
     ],
     mistakes=[
-        (_thermometer_spoilt(slope=lambda s: 1 - s**2), "1 − s² — производная tanh, а у σ она s(1 − s)."),
-        (_thermometer_spoilt(f=torch.tanh, slope=lambda s: 1 - s**2), "Здесь f — σ, а не tanh."),
-        (_thermometer_spoilt(slope=lambda s: s**0), "Забыта нелинейность: на каждом шаге ошибка умножается на σ′(a_t) = s_t(1 − s_t)."),
-        (_thermometer_spoilt(back=False), "Назад идут с Wᵀ, а здесь W."),
-        (_thermometer_spoilt(new=False), "Взята производная соседнего шага: на шаге t она считается по s_t, а не по s_{t−1}."),
-        (_thermometer_spoilt(slope=lambda s: s.sigmoid() * (1 - s.sigmoid())), "s_t — уже σ(a_t): второй раз σ брать не нужно."),
+        (partial(_thermometer, slope=lambda s: 1 - s**2), "1 − s² — производная tanh, а у σ она s(1 − s)."),
+        (partial(_thermometer, f=torch.tanh, slope=lambda s: 1 - s**2), "Здесь f — σ, а не tanh."),
+        (partial(_thermometer, slope=lambda s: s**0), "Забыта нелинейность: на каждом шаге ошибка умножается на σ′(a_t) = s_t(1 − s_t)."),
+        (partial(_thermometer, back=False), "Назад идут с Wᵀ, а здесь W."),
+        (partial(_thermometer, new=False), "Взята производная соседнего шага: на шаге t она считается по s_t, а не по s_{t−1}."),
+        (partial(_thermometer, slope=lambda s: s.sigmoid() * (1 - s.sigmoid())), "s_t — уже σ(a_t): второй раз σ брать не нужно."),
         (lambda *given: _thermometer(*given).flip(0), "Порядок обратный: первым идёт шаг 0, последним — T."),
         (lambda *given: _thermometer(*given)[1:], "Нет шага 0: чисел T + 1, а первое — длина ∂L/∂s_0."),
         (lambda *given: _thermometer(*given)[:-1], "Нет шага T: последнее число — длина самой g."),

@@ -14,8 +14,10 @@ import threading
 import zipfile
 from collections import defaultdict
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -46,7 +48,7 @@ DEFINING |= ast.AnnAssign | ast.AugAssign | ast.If | ast.Try
 
 # What the kernel runs first: the text of trial.py, then the student's definitions one by one.
 BEGIN = """
-import builtins, json, linecache, sys, types
+import json, linecache, sys, types
 sys.modules["lecture_utils"] = None
 _trial = types.ModuleType("trial")
 exec({trial!r}, _trial.__dict__)
@@ -55,9 +57,10 @@ DEFINE = """
 import ast as _ast
 for _name, _source, _kept in json.loads({cells!r}):
     linecache.cache[_name] = (len(_source), None, _source.splitlines(True), _name)
+    _statements = _ast.parse(_source).body
     for _k in _kept:
         try:
-            exec(compile(_ast.Module([_ast.parse(_source).body[_k]], []), _name, "exec"), globals())
+            exec(compile(_ast.Module([_statements[_k]], []), _name, "exec"), globals())
         except Exception as _error:
             print(_name, type(_error).__name__, _error)
 """
@@ -72,12 +75,23 @@ display({{"application/json": _outcomes}}, raw=True)
 """
 
 
+class Statement(NamedTuple):
+    """A statement that may define what an answer needs, of a cell, at a place in it."""
+
+    cell: int
+    place: int
+    node: ast.stmt
+    binds: set[str]
+    mentions: set[str]
+
+
 @dataclass
 class Work:
     """What one student handed in."""
 
     file: str
     cells: list[str] = field(default_factory=list)  # Python sources, as far as they can be read
+    statements: list[Statement] = field(default_factory=list)
     name: str = ""
     group: str = ""
     faults: list[str] = field(default_factory=list)  # of its files
@@ -135,8 +149,14 @@ def _read_notebook(name: str, content: bytes, work: Work) -> None:
         return
     for source in map(_python, sources):
         if source is not None:
+            for place, node in enumerate(ast.parse(source).body):
+                _who(node, work)
+                if isinstance(node, DEFINING):
+                    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                    work.statements.append(
+                        Statement(len(work.cells), place, node, _binds(node), names)
+                    )
             work.cells.append(source)
-            _who(source, work)
 
 
 def _python(source: str) -> str | None:
@@ -151,12 +171,11 @@ def _python(source: str) -> str | None:
     return None
 
 
-def _who(source: str, work: Work) -> None:
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            for target in node.targets:
-                if getattr(target, "id", "") in ("name", "group") and node.value.value:
-                    setattr(work, target.id, " ".join(str(node.value.value).split()))
+def _who(node: ast.stmt, work: Work) -> None:
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        for target in node.targets:
+            if getattr(target, "id", "") in ("name", "group") and node.value.value:
+                setattr(work, target.id, " ".join(str(node.value.value).split()))
 
 
 # What an answer needs
@@ -180,30 +199,14 @@ def _binds(statement: ast.stmt) -> set[str]:
     return bound
 
 
-def needed(cells: list[str], names: set[str]) -> list[list[int]]:
-    """Of each cell, the statements that the definitions of `names` rest on."""
-    statements = [
-        (k, place, _binds(node), {n.id for n in ast.walk(node) if isinstance(n, ast.Name)})
-        for k, source in enumerate(cells)
-        for place, node in enumerate(ast.parse(source).body)
-        if isinstance(node, DEFINING)
-    ]
-    wanted, kept, before = set(names), set(), -1
-    while before != len(kept):
-        before = len(kept)
-        for k, place, bound, mentioned in statements:
-            if bound & wanted or "*" in bound:
-                kept.add((k, place))
-                wanted |= mentioned
-    return [sorted(place for k, place in kept if k == cell) for cell in range(len(cells))]
-
-
-def _text(cells: list[str], kept: list[list[int]]) -> str:
-    return "\n".join(
-        ast.unparse(ast.parse(source).body[place])
-        for source, places in zip(cells, kept, strict=True)
-        for place in places
-    )
+def needed(statements: list[Statement], names: set[str]) -> list[Statement]:
+    """Those that the definitions of `names` rest on."""
+    wanted, kept, more = set(names), [], True
+    while more:
+        more = [s for s in statements if s not in kept and (s.binds & wanted or "*" in s.binds)]
+        kept += more
+        wanted = wanted.union(*(statement.mentions for statement in more))
+    return [statement for statement in statements if statement in kept]
 
 
 # Running
@@ -262,13 +265,15 @@ class _Kernel:
             raise Lost("не хватило памяти" if self.eaten else "ядро упало") from None
         return cell.outputs
 
-    def define(self, cells: list[str], asked: list[Exercise]) -> None:
+    def define(self, work: Work, asked: list[Exercise]) -> None:
         """Define what the answers to these exercises rest on."""
-        kept = needed(cells, {exercise.name for exercise in asked})
-        told = [(f"<ячейка {k}>", *pair) for k, pair in enumerate(zip(cells, kept, strict=True), 1)]
+        kept = needed(work.statements, {exercise.name for exercise in asked})
+        told = [
+            (f"<ячейка {k + 1}>", source, [s.place for s in kept if s.cell == k])
+            for k, source in enumerate(work.cells)
+        ]
         self.run(BEGIN.format(trial=inspect.getsource(trial)), DEFINITIONS)
-        if any("optim" in inspect.getsource(exercise.ask) for exercise in asked):
-            # The first optimizer loads it for seconds: not in the time of an answer.
+        if any(exercise.trains for exercise in asked):  # not in the time of an answer
             self.run("import torch._dynamo", DEFINITIONS)
         self.run(DEFINE.format(cells=json.dumps(told)), DEFINITIONS)
 
@@ -304,10 +309,11 @@ def grade_work(work: Work, worth: dict[str, float], seed: int, memory: float) ->
         kernel, asked, fresh = _Kernel(memory), None, True
         try:
             with kernel.running():
-                kernel.define(work.cells, [find(number) for number in ready])
+                kernel.define(work, [find(number) for number in ready])
                 while ready:
                     asked = ready[0]
-                    exercise, cases = find(asked), draw_cases(find(asked), seed)
+                    exercise = find(asked)
+                    cases = draw_cases(exercise, seed)
                     reasons[asked] = _judge(exercise, cases, kernel.outcomes(exercise, cases))
                     ready, fresh = ready[1:], False
         except Lost as lost:
@@ -325,18 +331,18 @@ def grade_work(work: Work, worth: dict[str, float], seed: int, memory: float) ->
 def _before_running(work: Work, number: str) -> str:
     """Why an answer is not run at all, or ""."""
     exercise = find(number)
-    kept = needed(work.cells, {exercise.name})
-    text = _text(work.cells, kept)
-    if exercise.name not in {n for s in ast.parse(text).body for n in _binds(s)}:
+    kept = needed(work.statements, {exercise.name})
+    if not any(exercise.name in statement.binds for statement in kept):
         return f"{exercise.name} нет"
-    node = find_definition(text, exercise.name)
+    code = ast.Module([statement.node for statement in kept], [])
+    node = find_definition(code, exercise.name)
     if node and (found := reading(exercise, node)):
         return found.text
-    imports = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    imports = [n for n in ast.walk(code) if isinstance(n, ast.Import | ast.ImportFrom)]
     modules = {getattr(n, "module", None) or a.name for n in imports for a in n.names}
     if any(module.split(".")[0] in LIBRARY for module in modules):
         return "взято из lecture_utils, а здесь нужно написать самому."
-    if name := used(ast.parse(text), exercise.forbidden):
+    if name := used(code, exercise.forbidden):
         return f"взято готовое ({name}), а здесь нужно написать самому."
     return ""
 
@@ -345,9 +351,10 @@ def find_twins(works: list[Work], worth: dict[str, float]) -> None:
     """Works whose longer answers are the same but for names, comments and blanks."""
     alike = defaultdict(list)
     for work in works:
+        code = ast.Module([statement.node for statement in work.statements], [])
         for number in worth:
             exercise = find(number)
-            node = find_definition("\n".join(work.cells), exercise.name)
+            node = find_definition(code, exercise.name)
             if node and len(ast.unparse(node).splitlines()) >= 6 and not reading(exercise, node):
                 alike[number, _fingerprint(node)].append(work)
     for (number, _), group in alike.items():
@@ -357,7 +364,7 @@ def find_twins(works: list[Work], worth: dict[str, float]) -> None:
 
 
 def _fingerprint(node: ast.AST) -> str:
-    order = {}
+    node, order = deepcopy(node), {}
     for part in ast.walk(node):
         for place in ("id", "arg"):
             if isinstance(getattr(part, place, None), str):

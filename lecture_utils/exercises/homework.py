@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from lecture_utils.exercises.engine import MODULES, exercises, find
+from lecture_utils.exercises.engine import MODULES, every, find
 from lecture_utils.files import written_whole
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -85,9 +85,8 @@ def make(folder: Path) -> None:
         with written_whole(folder / POINTS, "w", encoding="utf-8-sig", newline="") as file:
             rows = csv.writer(file, delimiter=";")
             rows.writerow(["упражнение", "функция", "баллы"])
-            for notebook in MODULES:
-                for number, exercise in exercises(notebook).items():
-                    rows.writerow([number, exercise.name, exercise.points])
+            for number, exercise in every().items():
+                rows.writerow([number, exercise.name, exercise.points])
     except OSError as error:
         raise HomeworkError(f"в папку {folder} нельзя писать ({error.strerror}).") from error
     print(f"В папке {folder}: {len(names) - 1} тетрадей без решений и таблица баллов {POINTS}.")
@@ -96,8 +95,7 @@ def make(folder: Path) -> None:
 def points(path: Path | None) -> dict[str, float]:
     """Exercise → its points: of the lecturer's table, or of the course. Raises HomeworkError."""
     if path is None:
-        known = [exercises(notebook) for notebook in MODULES]
-        return {number: e.points for part in known for number, e in part.items()}
+        return {number: exercise.points for number, exercise in every().items()}
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,9 +1,9 @@
 """Exercises of 06: names by letters, from the alphabet to the network that has learned them."""
 
 from collections import Counter
+from functools import partial
 
 import torch
-import torch._dynamo  # an optimizer loads it: seconds that no time limit must cut short
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -474,10 +474,6 @@ def _name(
     return name
 
 
-def _badly_named(**how):
-    return lambda net, start, end, limit: _name(net, start, end, limit, **how)
-
-
 def _generated(net, start, end, limit):
     """By the library: greedy, with the state carried."""
     ids = generate(Asked(net), torch.tensor([start]), limit, end=end, temperature=0)[0].tolist()
@@ -504,15 +500,15 @@ def my_name(net, start, end, limit):
         Case("обычное имя", "Каждый раз берите самую вероятную букву последнего шага: log_probs[0, −1]."),
     ],
     mistakes=[
-        (_badly_named(carry=False), "Состояние потеряно: сеть помнит лишь последнюю букву. Передавайте ей state."),
-        (_badly_named(stop=False), "Конец не остановил порождение."),
-        (_badly_named(keep=1), "Символ конца попал в имя: выходите из цикла до append."),
-        (_badly_named(whole=True), "Имя верно, но начало каждый раз читается заново: несите состояние, "
+        (partial(_name, carry=False), "Состояние потеряно: сеть помнит лишь последнюю букву. Передавайте ей state."),
+        (partial(_name, stop=False), "Конец не остановил порождение."),
+        (partial(_name, keep=1), "Символ конца попал в имя: выходите из цикла до append."),
+        (partial(_name, whole=True), "Имя верно, но начало каждый раз читается заново: несите состояние, "
          "и хватит одной новой буквы."),
-        (_badly_named(sign=-1), "Взята самая невероятная буква: нужен argmax."),
-        (_badly_named(at=0), "Буква выбрана после первого символа начала, а нужна после последнего: "
+        (partial(_name, sign=-1), "Взята самая невероятная буква: нужен argmax."),
+        (partial(_name, at=0), "Буква выбрана после первого символа начала, а нужна после последнего: "
          "log_probs[0, −1]."),
-        (_badly_named(new=False), "Сеть снова и снова читает начало: следующий вход x — новая буква."),
+        (partial(_name, new=False), "Сеть снова и снова читает начало: следующий вход x — новая буква."),
         (lambda net, start, end, limit: start + _name(net, start, end, limit), "Начало попало в ответ, "
          "а нужны лишь новые буквы."),
     ],

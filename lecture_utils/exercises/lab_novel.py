@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
+from functools import partial
 
 import torch
-import torch._dynamo  # an optimizer loads it: seconds that no time limit must cut short
 from torch import Tensor, nn
 
 from lecture_utils.batching import Batch, StreamBatches
@@ -45,10 +45,6 @@ def _numbered(train, words, min_count, *, key=None, first=1, more=0, also=False,
     return [index.get(word, other) for word in words if other is not None or word in index]
 
 
-def _badly_numbered(**how):
-    return lambda train, words, min_count: _numbered(train, words, min_count, **how)
-
-
 ENCODE = Exercise(
     skeleton="""
 def my_encode(train, words, min_count):
@@ -66,19 +62,19 @@ def my_encode(train, words, min_count):
         Case("min_count = 2", "В словарь входят слова, встреченные не меньше min_count раз; остальные — ⟨unk⟩."),
     ],
     mistakes=[
-        (_badly_numbered(first=0), "Номер 0 принадлежит ⟨unk⟩, слова начинаются с 1."),
-        (_badly_numbered(key=lambda counts, train: lambda w: w), "Порядок чисто алфавитный, а первыми должны "
+        (partial(_numbered, first=0), "Номер 0 принадлежит ⟨unk⟩, слова начинаются с 1."),
+        (partial(_numbered, key=lambda counts, train: lambda w: w), "Порядок чисто алфавитный, а первыми должны "
          "идти частые слова."),
-        (_badly_numbered(key=lambda counts, train: lambda w: (-counts[w], train.index(w))), "При равной частоте "
+        (partial(_numbered, key=lambda counts, train: lambda w: (-counts[w], train.index(w))), "При равной частоте "
          "нужен алфавит, а здесь порядок, в каком слова встретились (так делает most_common)."),
-        (_badly_numbered(key=lambda counts, train: lambda w: (counts[w], w)), "Порядок обратный: "
+        (partial(_numbered, key=lambda counts, train: lambda w: (counts[w], w)), "Порядок обратный: "
          "первыми должны идти частые слова."),
-        (_badly_numbered(also=True), "Словарь построен и по тем словам, которые кодируются: так сеть "
+        (partial(_numbered, also=True), "Словарь построен и по тем словам, которые кодируются: так сеть "
          "подсмотрела бы проверочную часть. Считайте только train."),
-        (_badly_numbered(more=1), "Взяты слова чаще min_count раз, а нужно не меньше: ≥, а не >."),
-        (_badly_numbered(more=-9), "min_count не участвует: редкие слова должны стать ⟨unk⟩."),
-        (_badly_numbered(other=None), "Незнакомые слова пропали: каждому слову нужен номер, им — 0."),
-        (_badly_numbered(other="last"), "Незнакомому слову достался последний номер, а у ⟨unk⟩ он 0."),
+        (partial(_numbered, more=1), "Взяты слова чаще min_count раз, а нужно не меньше: ≥, а не >."),
+        (partial(_numbered, more=-9), "min_count не участвует: редкие слова должны стать ⟨unk⟩."),
+        (partial(_numbered, other=None), "Незнакомые слова пропали: каждому слову нужен номер, им — 0."),
+        (partial(_numbered, other="last"), "Незнакомому слову достался последний номер, а у ⟨unk⟩ он 0."),
     ],
     forbidden=("Vocabulary",),
     points=2,
@@ -107,10 +103,6 @@ def _windows(ids, batch_size, seq_len, *, rows=None, y=None, short=True, wrap=Fa
     last = length if short else length - length % seq_len
     cuts = [slice(k, k + seq_len) for k in range(0, last, seq_len)]
     return [(inputs[:, cut], targets[:, cut]) for cut in cuts]
-
-
-def _badly_cut(**how):
-    return lambda ids, batch_size, seq_len: _windows(ids, batch_size, seq_len, **how)
 
 
 def _interleaved(ids, batch_size, seq_len):
@@ -163,14 +155,14 @@ def my_windows(ids, batch_size, seq_len):
         Case("длинный текст", "Строка k следующего окна продолжает строку k прежнего."),
     ],
     mistakes=[
-        (_badly_cut(y=lambda x: x), "Цель не сдвинута: она совпала со входом."),
-        (_badly_cut(wrap=True), "Последняя цель завернулась к началу текста: взять её неоткуда, поэтому "
+        (partial(_windows, y=lambda x: x), "Цель не сдвинута: она совпала со входом."),
+        (partial(_windows, wrap=True), "Последняя цель завернулась к началу текста: взять её неоткуда, поэтому "
          "последнее слово — только цель."),
-        (_badly_cut(y=lambda x: x.roll(-1, 1)), "Последняя цель потока завернулась к его началу, а нужно "
+        (partial(_windows, y=lambda x: x.roll(-1, 1)), "Последняя цель потока завернулась к его началу, а нужно "
          "настоящее следующее слово."),
         (_each_by_itself, "Последнее слово каждого потока стало только целью, а цель ему — первое слово следующего: "
          "сдвигайте текст до того, как резать на потоки."),
-        (_badly_cut(short=False), "Последнее, короткое окно потеряно."),
+        (partial(_windows, short=False), "Последнее, короткое окно потеряно."),
         (_interleaved, "Слова разложены по строкам вперемежку, а поток — это кусок текста подряд."),
         (_without_next, "В каждом окне потеряна последняя цель: это первое слово следующего окна."),
         (_row_after_row, "Текст продолжается в следующей строке того же окна, а должен — в той же строке "
@@ -318,10 +310,6 @@ def _trained_at_once(net, optimizer, windows, clip):
     return [loss.item() for loss in losses]
 
 
-def _badly_trained(**how):
-    return lambda net, optimizer, windows, clip: _trained(net, optimizer, windows, clip, **how)
-
-
 TRAIN = Exercise(
     skeleton="""
 def my_train(net, optimizer, windows, clip):
@@ -343,16 +331,16 @@ def my_train(net, optimizer, windows, clip):
         Case("три окна, последнее короче", "Потери записывают для каждого окна свои."),
     ],
     mistakes=[
-        (_badly_trained(carry=None), "Состояние не перенесено (или обнулено): каждое окно начинает с нуля, "
+        (partial(_trained, carry=None), "Состояние не перенесено (или обнулено): каждое окно начинает с нуля, "
          "будто текст начался заново."),
-        (_badly_trained(forget=False), "Старые градиенты не забыты: перед backward нужен optimizer.zero_grad()."),
-        (_badly_trained(clip_by=lambda weights, clip: None), "Градиент не отсечён: clip_grad_norm_ зовут "
+        (partial(_trained, forget=False), "Старые градиенты не забыты: перед backward нужен optimizer.zero_grad()."),
+        (partial(_trained, clip_by=lambda weights, clip: None), "Градиент не отсечён: clip_grad_norm_ зовут "
          "после backward и до step."),
-        (_badly_trained(clip_by=nn.utils.clip_grad_value_), "Отсечено каждое число по отдельности: нужна норма, "
+        (partial(_trained, clip_by=nn.utils.clip_grad_value_), "Отсечено каждое число по отдельности: нужна норма, "
          "clip_grad_norm_."),
-        (_badly_trained(step=False), "Веса не изменились: step забыт или стоит до backward."),
-        (_badly_trained(mean=Tensor.sum), "Потери — сумма, а нужно среднее по словам окна."),
-        (_badly_trained(number=lambda loss: loss), "Потери сложены вместе с графом: память переполнится. "
+        (partial(_trained, step=False), "Веса не изменились: step забыт или стоит до backward."),
+        (partial(_trained, mean=Tensor.sum), "Потери — сумма, а нужно среднее по словам окна."),
+        (partial(_trained, number=lambda loss: loss), "Потери сложены вместе с графом: память переполнится. "
          "Нужны числа, loss.item()."),
         (_trained_at_once, "Шаг один на все окна, а нужен после каждого; историю же отрезают в начале окна."),
         (lambda net, optimizer, windows, clip: _trained(net, optimizer, windows, clip)[-1:], "Вернулись потери "
@@ -378,10 +366,6 @@ def _nucleus(probs, p, *, more=1, scale=True, order=True, place=True, count=None
     return torch.zeros_like(probs).scatter(0, where, kept) if place else kept
 
 
-def _bad_nucleus(**how):
-    return lambda probs, p: _nucleus(probs, p, **how)
-
-
 def _in_table_order(probs, p):
     kept = probs * (probs.cumsum(0) - probs < p)
     return kept / kept.sum()
@@ -402,17 +386,17 @@ def my_nucleus(probs, p):
              "остаётся. Потом разделите на оставшуюся сумму."),
     ],
     mistakes=[
-        (_bad_nucleus(more=0), "Потеряно слово, на котором сумма переходит через p: без него доли p не набрать."),
-        (_bad_nucleus(more=2), "Оставлено одно лишнее слово: сумма достигла p раньше."),
-        (_bad_nucleus(scale="by p"), "Поделено на p, а оставшаяся сумма обычно больше p: разделите на неё."),
-        (_bad_nucleus(scale=False), "Оставлены верные слова, но сумма уже не 1: разделите на неё."),
-        (_bad_nucleus(order=False), "Порядок обратный: начинать надо с самых вероятных."),
-        (_bad_nucleus(place=False), "Слова остались в порядке вероятности: верните их на свои места "
+        (partial(_nucleus, more=0), "Потеряно слово, на котором сумма переходит через p: без него доли p не набрать."),
+        (partial(_nucleus, more=2), "Оставлено одно лишнее слово: сумма достигла p раньше."),
+        (partial(_nucleus, scale="by p"), "Поделено на p, а оставшаяся сумма обычно больше p: разделите на неё."),
+        (partial(_nucleus, scale=False), "Оставлены верные слова, но сумма уже не 1: разделите на неё."),
+        (partial(_nucleus, order=False), "Порядок обратный: начинать надо с самых вероятных."),
+        (partial(_nucleus, place=False), "Слова остались в порядке вероятности: верните их на свои места "
          "(scatter или обратная перестановка)."),
         (_in_table_order, "Сумма копится в порядке словаря: сначала отсортируйте по убыванию."),
         (lambda probs, p: torch.where(probs >= p, probs, 0) / torch.where(probs >= p, probs, 0).sum(),
          "Порог p применён к каждому слову, а он — для суммы."),
-        (_bad_nucleus(count=lambda p: max(1, round(9 * p))), "Оставлена доля p слов словаря (это top-k), а нужна доля "
+        (partial(_nucleus, count=lambda p: max(1, round(9 * p))), "Оставлена доля p слов словаря (это top-k), а нужна доля "
          "вероятности."),
     ],
     forbidden=("choice_probs", "sampling"),
@@ -451,10 +435,6 @@ def _found(index, words, *, exact=True, small=True, great=True, change=str, stra
     return found
 
 
-def _badly_found(**how):
-    return lambda index, words: _found(index, words, **how)
-
-
 FIND = Exercise(
     skeleton="""
 def my_read(index, words):
@@ -473,12 +453,12 @@ def my_read(index, words):
         Case("всё вместе", "Каждому слову — один номер, в том же порядке."),
     ],
     mistakes=[
-        (_badly_found(exact=False), "«ё» заменена всегда: слово, которое есть в словаре с «ё», получило чужой номер."),
-        (_badly_found(great=False), "Заглавная «Ё» забыта: замените и её."),
-        (_badly_found(small=False, great=False), "Вторая попытка, с «е» вместо «ё», не сделана."),
-        (_badly_found(change=str.lower), "Слова приведены к строчным, а словарь различает заглавные."),
-        (_badly_found(strange=0), "Номер ⟨unk⟩ — index[\"⟨unk⟩\"], а не всегда 0."),
-        (_badly_found(strange=-1), "Незнакомому слову нужен номер ⟨unk⟩, index[\"⟨unk⟩\"]."),
+        (partial(_found, exact=False), "«ё» заменена всегда: слово, которое есть в словаре с «ё», получило чужой номер."),
+        (partial(_found, great=False), "Заглавная «Ё» забыта: замените и её."),
+        (partial(_found, small=False, great=False), "Вторая попытка, с «е» вместо «ё», не сделана."),
+        (partial(_found, change=str.lower), "Слова приведены к строчным, а словарь различает заглавные."),
+        (partial(_found, strange=0), "Номер ⟨unk⟩ — index[\"⟨unk⟩\"], а не всегда 0."),
+        (partial(_found, strange=-1), "Незнакомому слову нужен номер ⟨unk⟩, index[\"⟨unk⟩\"]."),
         (lambda index, words: [n for n in _found(index, words) if n != index[UNK]], "Незнакомые слова пропали: "
          "им нужен номер ⟨unk⟩."),
     ],
@@ -534,10 +514,6 @@ def _scored(net, windows, *, off=True, back=True, carry=True, graph=False, judge
     return judge(nats) if judge else _mean(nats).exp()
 
 
-def _badly_scored(**how):
-    return lambda net, windows: _scored(net, windows, **how)
-
-
 SCORE = Exercise(
     skeleton="""
 def my_score(net, windows):
@@ -555,16 +531,16 @@ def my_score(net, windows):
              settings={"training": True}),
     ],
     mistakes=[
-        (_badly_scored(off=False), "Прореживание не выключено: на время оценки нужен net.eval()."),
-        (_badly_scored(back="eval"), "После оценки сеть осталась в режиме eval: обучение пошло бы дальше "
+        (partial(_scored, off=False), "Прореживание не выключено: на время оценки нужен net.eval()."),
+        (partial(_scored, back="eval"), "После оценки сеть осталась в режиме eval: обучение пошло бы дальше "
          "без прореживания. Верните режим, какой был."),
-        (_badly_scored(back="train"), "Сеть всегда остаётся в режиме train, а вернуть надо тот, что был."),
-        (_badly_scored(carry=False), "Состояние не перенесено: каждое окно начинает с нуля."),
-        (_badly_scored(graph=True), "Построен граф: оберните оценку в torch.no_grad()."),
-        (_badly_scored(judge=_mean), "Это потери, а перплексия — их exp."),
-        (_badly_scored(judge=PERPLEXITY.mistakes[0][0]), "Усреднены средние окон: слова короткого окна так весят "
+        (partial(_scored, back="train"), "Сеть всегда остаётся в режиме train, а вернуть надо тот, что был."),
+        (partial(_scored, carry=False), "Состояние не перенесено: каждое окно начинает с нуля."),
+        (partial(_scored, graph=True), "Построен граф: оберните оценку в torch.no_grad()."),
+        (partial(_scored, judge=_mean), "Это потери, а перплексия — их exp."),
+        (partial(_scored, judge=PERPLEXITY.mistakes[0][0]), "Усреднены средние окон: слова короткого окна так весят "
          "больше других."),
-        (_badly_scored(judge=PERPLEXITY.mistakes[1][0]), "Усреднены перплексии окон, а усредняют логарифмы."),
+        (partial(_scored, judge=PERPLEXITY.mistakes[1][0]), "Усреднены перплексии окон, а усредняют логарифмы."),
     ],
     forbidden=("evaluate", "metrics"),
     points=3,

@@ -1,6 +1,7 @@
 """Exercises of 05: gates, the forget bias, the GRU, and cells whose weights are set by hand."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,10 +78,6 @@ def _step(x_t, h, c, W_x, W_h, b, *, order="ifgo", spoilt=""):
     return (new, h_t) if spoilt == "swap" else (h_t, new)
 
 
-def _wrong_step(**how):
-    return lambda x_t, h, c, W_x, W_h, b: _step(x_t, h, c, W_x, W_h, b, **how)
-
-
 STEP = Exercise(
     skeleton="""
 def my_lstm_step(x_t, h, c, W_x, W_h, b):
@@ -102,19 +99,19 @@ def my_lstm_step(x_t, h, c, W_x, W_h, b):
              "h_t = o ⊙ tanh(c_t)."),
     ],
     mistakes=[
-        (_wrong_step(order="ifog"), "Порядок четвертей — i, f, g, o: кандидат третий, вентиль вывода последний."),
-        (_wrong_step(order="figo"), "Порядок четвертей — i, f, g, o: сначала вентиль записи, потом забывания."),
-        (_wrong_step(spoilt="sigmoid"), "Кандидат — содержание, ему нужны оба знака: tanh, а не σ."),
-        (_wrong_step(spoilt="linear"), "Кандидат не сжат: c̃_t = tanh(третьей четверти)."),
-        (_wrong_step(spoilt="bare"), "Перед выводом память сжимают: h_t = o ⊙ tanh(c_t)."),
-        (_wrong_step(spoilt="old"), "Показывают новую память: h_t = o ⊙ tanh(c_t), а взята прошлая c_{t−1}."),
-        (_wrong_step(spoilt="show"), "Вентиль вывода не использован: h_t = o ⊙ tanh(c_t)."),
-        (_wrong_step(spoilt="keep"), "Вентиль забывания не использован: c_{t−1} умножают на f."),
-        (_wrong_step(spoilt="write"), "Вентиль записи не использован: кандидата умножают на i."),
-        (_wrong_step(spoilt="coupled"), "Так устроены сцепленные вентили, f = 1 − i; у LSTM f свой."),
-        (_wrong_step(spoilt="inverse"), "Так устроены сцепленные вентили, i = 1 − f; у LSTM i свой."),
-        (_wrong_step(spoilt="past"), "Вентили не видят прошлого: забыто h @ W_h.T."),
-        (_wrong_step(spoilt="swap"), "Порядок в ответе: сначала h_t, потом c_t."),
+        (partial(_step, order="ifog"), "Порядок четвертей — i, f, g, o: кандидат третий, вентиль вывода последний."),
+        (partial(_step, order="figo"), "Порядок четвертей — i, f, g, o: сначала вентиль записи, потом забывания."),
+        (partial(_step, spoilt="sigmoid"), "Кандидат — содержание, ему нужны оба знака: tanh, а не σ."),
+        (partial(_step, spoilt="linear"), "Кандидат не сжат: c̃_t = tanh(третьей четверти)."),
+        (partial(_step, spoilt="bare"), "Перед выводом память сжимают: h_t = o ⊙ tanh(c_t)."),
+        (partial(_step, spoilt="old"), "Показывают новую память: h_t = o ⊙ tanh(c_t), а взята прошлая c_{t−1}."),
+        (partial(_step, spoilt="show"), "Вентиль вывода не использован: h_t = o ⊙ tanh(c_t)."),
+        (partial(_step, spoilt="keep"), "Вентиль забывания не использован: c_{t−1} умножают на f."),
+        (partial(_step, spoilt="write"), "Вентиль записи не использован: кандидата умножают на i."),
+        (partial(_step, spoilt="coupled"), "Так устроены сцепленные вентили, f = 1 − i; у LSTM f свой."),
+        (partial(_step, spoilt="inverse"), "Так устроены сцепленные вентили, i = 1 − f; у LSTM i свой."),
+        (partial(_step, spoilt="past"), "Вентили не видят прошлого: забыто h @ W_h.T."),
+        (partial(_step, spoilt="swap"), "Порядок в ответе: сначала h_t, потом c_t."),
     ],
     forbidden=("cells", "nn.LSTMCell", "nn.LSTM", "torch.lstm_cell", "torch.lstm"),
     points=2,
@@ -276,14 +273,6 @@ def _set_bias(ih=1.0, hh=0.0, quarter=1, width=1, kind="bias"):
     return spoilt
 
 
-def _wholly_zero(lstm, b_f):
-    """The second bias is put to zero as a whole, not in its forget quarter alone."""
-    for name, bias in _set_bias()(lstm, b_f).named_parameters():
-        if name.startswith("bias_hh"):
-            bias.data.zero_()
-    return lstm
-
-
 def _partly(chosen):
     """Right, but only for the parameters whose name is chosen."""
 
@@ -322,7 +311,6 @@ def my_forget_bias(lstm, b_f):
         (_set_bias(hh=1.0), "Смещений два, и они складываются: вышло 2·b_f."),
         (_set_bias(hh=None), "Второе смещение, bias_hh, осталось случайным, а считается сумма."),
         (_set_bias(ih=None, hh=1.0), "Первое смещение, bias_ih, осталось случайным, а считается сумма."),
-        (_wholly_zero, "Задеты и другие четверти: трогать можно лишь вторую, [H : 2 * H], и в bias_ih, и в bias_hh."),
         (_set_bias(quarter=0), "Это четверть вентиля записи. Порядок в torch: i, f, g, o."),
         (_set_bias(quarter=2), "Это четверть кандидата. Порядок в torch: i, f, g, o, и f — вторая, [H : 2 * H]."),
         (_set_bias(quarter=0, width=4), "Задеты и другие четверти: трогать можно лишь вторую, [H : 2 * H], и в bias_ih, и в bias_hh."),
@@ -367,10 +355,6 @@ def _gru(x_t, h, W_x, W_h, b_x, b_h, *, order="rzn", spoilt=""):
     return (1 - z) * h + z * n if spoilt == "mirror" else (1 - z) * n + z * h
 
 
-def _wrong_gru(**how):
-    return lambda x_t, h, W_x, W_h, b_x, b_h: _gru(x_t, h, W_x, W_h, b_x, b_h, **how)
-
-
 GRU = Exercise(
     skeleton="""
 def my_gru_step(x_t, h, W_x, W_h, b_x, b_h):
@@ -387,14 +371,14 @@ def my_gru_step(x_t, h, W_x, W_h, b_x, b_h):
         Case("вентили между 0 и 1", "r ⊙ (W_hn h + b_hn) — внутри tanh; h_t = (1 − z) ⊙ n + z ⊙ h; у r и z — σ."),
     ],
     mistakes=[
-        (_wrong_gru(order="zrn"), "Порядок третей в torch: r, z, n."),
-        (_wrong_gru(spoilt="paper"), "Это вариант статьи: r умножает h до матрицы. В torch — после: r ⊙ (W_hn h + b_hn)."),
-        (_wrong_gru(spoilt="outside"), "Смещение b_hn стоит внутри скобки: r ⊙ (W_hn h + b_hn)."),
-        (_wrong_gru(spoilt="no b_h"), "У вентилей два смещения, и они складываются: забыто b_h."),
-        (_wrong_gru(spoilt="no r"), "Вентиль сброса не использован: r ⊙ (W_hn h + b_hn)."),
-        (_wrong_gru(spoilt="all"), "r гасит только прошлое, а вход W_xn x_t + b_xn — нет."),
-        (_wrong_gru(spoilt="sigmoid"), "У кандидата n — tanh, а не σ."),
-        (_wrong_gru(spoilt="mirror"), "z_t и 1 − z_t поменялись местами: z хранит старое."),
+        (partial(_gru, order="zrn"), "Порядок третей в torch: r, z, n."),
+        (partial(_gru, spoilt="paper"), "Это вариант статьи: r умножает h до матрицы. В torch — после: r ⊙ (W_hn h + b_hn)."),
+        (partial(_gru, spoilt="outside"), "Смещение b_hn стоит внутри скобки: r ⊙ (W_hn h + b_hn)."),
+        (partial(_gru, spoilt="no b_h"), "У вентилей два смещения, и они складываются: забыто b_h."),
+        (partial(_gru, spoilt="no r"), "Вентиль сброса не использован: r ⊙ (W_hn h + b_hn)."),
+        (partial(_gru, spoilt="all"), "r гасит только прошлое, а вход W_xn x_t + b_xn — нет."),
+        (partial(_gru, spoilt="sigmoid"), "У кандидата n — tanh, а не σ."),
+        (partial(_gru, spoilt="mirror"), "z_t и 1 − z_t поменялись местами: z хранит старое."),
     ],
     forbidden=("cells", "nn.GRUCell", "nn.GRU", "torch.gru_cell", "torch.gru"),
     points=2,

@@ -1,5 +1,7 @@
 """Exercises of 01: vectors of symbols, the node and its run over a batch, sizes, perplexity."""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, embedding, one_hot
@@ -70,10 +72,6 @@ def _by_cell(x_t, s_prev, U, W, b, V, c):
     return s, torch.from_numpy(cells.output(cells.OutputWeights(V.numpy(), c.numpy()), s.numpy()))
 
 
-def _step_spoilt(**how):
-    return lambda *given: _step(*given, **how)
-
-
 STEP = Exercise(
     skeleton="""
 def my_step(x_t, s_prev, U, W, b, V, c):
@@ -95,14 +93,14 @@ def my_step(x_t, s_prev, U, W, b, V, c):
     ],
     mistakes=[
         (lambda x_t, s_prev, U, W, *rest: _step(x_t, s_prev, U, W.T, *rest), "W транспонирована, а в формуле W s_{t−1}."),
-        (_step_spoilt(f=lambda a: a), "Забыта нелинейность: s_t = tanh(a_t)."),
-        (_step_spoilt(f=torch.sigmoid), "Здесь f — tanh, а не σ."),
-        (_step_spoilt(f=torch.relu), "Здесь f — tanh, а не ReLU."),
-        (_step_spoilt(read="before"), "Выход читает прошлое состояние, а нужно новое: c + V s_t."),
-        (_step_spoilt(read="a"), "Выход читает a_t, а нужно состояние s_t, то есть tanh(a_t)."),
-        (_step_spoilt(h=lambda o: o), "Это o_t, ещё не ответ: забыт softmax."),
-        (_step_spoilt(h=torch.sigmoid), "Ответ — softmax: вероятности в сумме дают единицу, а σ этого не обещает."),
-        (_step_spoilt(h=lambda o: o.exp()), "Забыто деление на сумму: вероятности в сумме дают единицу."),
+        (partial(_step, f=lambda a: a), "Забыта нелинейность: s_t = tanh(a_t)."),
+        (partial(_step, f=torch.sigmoid), "Здесь f — tanh, а не σ."),
+        (partial(_step, f=torch.relu), "Здесь f — tanh, а не ReLU."),
+        (partial(_step, read="before"), "Выход читает прошлое состояние, а нужно новое: c + V s_t."),
+        (partial(_step, read="a"), "Выход читает a_t, а нужно состояние s_t, то есть tanh(a_t)."),
+        (partial(_step, h=lambda o: o), "Это o_t, ещё не ответ: забыт softmax."),
+        (partial(_step, h=torch.sigmoid), "Ответ — softmax: вероятности в сумме дают единицу, а σ этого не обещает."),
+        (partial(_step, h=lambda o: o.exp()), "Забыто деление на сумму: вероятности в сумме дают единицу."),
         (lambda *given: _step(*given)[::-1], "Порядок ответов: сначала s_t, потом y_t."),
     ],
     forbidden=("cells", "RNN", "RNNCell"),
@@ -125,10 +123,6 @@ def _run(x, s_0, U, W, b, *, W_back=False, start=True, carry=True, f=torch.tanh,
         states.append(new)
         s = new if carry else s
     return torch.stack(states, 1), new
-
-
-def _run_spoilt(**how):
-    return lambda *given: _run(*given, **how)
 
 
 def _around(change):
@@ -155,13 +149,13 @@ def my_states(x, s_0, U, W, b):
         Case("пакет рядов", "Состояния всех шагов сложите в один тензор: пакет, время, нейроны."),
     ],
     mistakes=[
-        (_run_spoilt(start=False), "Начальное состояние s_0 забыто: первый шаг начат с нуля."),
-        (_run_spoilt(carry=False), "Состояние не идёт с шага на шаг: каждый начинается с s_0."),
-        (_run_spoilt(W_back=True), "Строки пакета умножают справа на Wᵀ: s @ W.T, а не s @ W."),
-        (_run_spoilt(f=lambda a: a), "Забыта нелинейность: s_t = tanh(a_t)."),
-        (_run_spoilt(f=torch.relu), "Здесь f — tanh, а не ReLU."),
-        (_run_spoilt(order=-1), "Ряд прочитан с конца: время идёт от 0 до T − 1."),
-        (_run_spoilt(more=1), "Новое состояние заменяет прошлое, а не прибавляется к нему."),
+        (partial(_run, start=False), "Начальное состояние s_0 забыто: первый шаг начат с нуля."),
+        (partial(_run, carry=False), "Состояние не идёт с шага на шаг: каждый начинается с s_0."),
+        (partial(_run, W_back=True), "Строки пакета умножают справа на Wᵀ: s @ W.T, а не s @ W."),
+        (partial(_run, f=lambda a: a), "Забыта нелинейность: s_t = tanh(a_t)."),
+        (partial(_run, f=torch.relu), "Здесь f — tanh, а не ReLU."),
+        (partial(_run, order=-1), "Ряд прочитан с конца: время идёт от 0 до T − 1."),
+        (partial(_run, more=1), "Новое состояние заменяет прошлое, а не прибавляется к нему."),
         (_around(lambda x, s_0, s, last: (s.transpose(0, 1), last)),
          "Оси: пакет первый, время второе. Это torch.stack(states, 1)."),
         (_around(lambda x, s_0, s, last: (torch.cat([s_0[:, None], s], 1), last)),
@@ -254,9 +248,10 @@ def _last_inputs(draw: Draw, low: int = 1, batch: int = 4) -> dict:
     return {"states": draw(batch, T, 3), "lengths": draw.whole(low, T - 1, batch)}
 
 
-def _by_row(choose):
-    return lambda states, lengths: torch.stack(
-        [choose(s, n) for s, n in zip(states, lengths.tolist(), strict=True)]
+def by_row(choose):
+    """A batch put together from what `choose` makes of each row and its length."""
+    return lambda x, lengths: torch.stack(
+        [choose(row, n) for row, n in zip(x, lengths.tolist(), strict=True)]
     )
 
 
@@ -266,7 +261,7 @@ def my_last(states, lengths):
     return ...
 """,
     inputs=_last_inputs,
-    reference=_by_row(lambda s, n: s[n - 1]),
+    reference=by_row(lambda s, n: s[n - 1]),
     cases=[
         Case("один ряд, дополненный", "Ряд кончился на шаге lengths; дальше — дополнение, его состояния не в счёт.",
              settings={"batch": 1}),
@@ -274,12 +269,12 @@ def my_last(states, lengths):
     ],
     mistakes=[
         (lambda s, lengths: s[:, -1], "Это состояние после дополнения, а нужно после последней настоящей буквы."),
-        (_by_row(lambda s, n: s[n]), "Шаги нумеруются с нуля: последний из n — шаг n − 1, а взят уже шаг дополнения."),
+        (by_row(lambda s, n: s[n]), "Шаги нумеруются с нуля: последний из n — шаг n − 1, а взят уже шаг дополнения."),
         (lambda s, lengths: s[:, lengths - 1], "Так каждый ряд спрошен обо всех длинах. К номерам шагов нужны "
          "номера рядов: torch.arange(len(states))."),
         (lambda s, lengths: s[:, lengths.max() - 1], "У всех рядов взят один и тот же шаг, а длина у каждого своя."),
-        (_by_row(lambda s, n: s[:n].mean(0)), "Это среднее состояние, а нужно последнее."),
-        (_by_row(lambda s, n: s[:n].max(0).values), "Это наибольшие числа по времени, а нужно последнее состояние."),
+        (by_row(lambda s, n: s[:n].mean(0)), "Это среднее состояние, а нужно последнее."),
+        (by_row(lambda s, n: s[:n].max(0).values), "Это наибольшие числа по времени, а нужно последнее состояние."),
         (lambda s, lengths: s[:, 0], "Это состояние после первого шага, а нужно последнее."),
     ],
 )  # fmt: skip
@@ -293,14 +288,27 @@ def _padded_inputs(draw: Draw, low: int = 1, high: int = 5, batch: int = 3, T: i
     return {"x": draw(batch, T, 2), "lengths": draw.whole(low, high, batch), **weights}
 
 
-def _by_packing(x, lengths, U, W, b):
-    rnn = nn.RNN(U.shape[1], len(W), batch_first=True).to(W.dtype)
-    rnn.load_state_dict(
-        {"weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": b, "bias_hh_l0": 0 * b}
-    )
+def torch_rnn(chains: dict[str, cells.RNNWeights], **how) -> nn.RNN:
+    """nn.RNN with the weights of chains; a key is the end of torch's names, such as "l0"."""
+    hidden, size = chains["l0"].U.shape
+    net = nn.RNN(size, hidden, batch_first=True, dtype=chains["l0"].U.dtype, **how)
+    weights = {}
+    for place, p in chains.items():
+        both = {"weight_ih": p.U, "weight_hh": p.W, "bias_ih": p.b, "bias_hh": 0 * p.b}
+        weights |= {f"{name}_{place}": w for name, w in both.items()}
+    net.load_state_dict(weights)
+    return net
+
+
+def read_packed(net: nn.RNN, x, lengths):
+    """All states of a padded batch, zero over the padding, and the last states of the chains."""
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    states, last = rnn(packed)
-    states, _ = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])
+    states, last = net(packed)
+    return pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])[0], last
+
+
+def _by_packing(x, lengths, U, W, b):
+    states, last = read_packed(torch_rnn({"l0": cells.RNNWeights(U, W, b)}), x, lengths)
     return states, last[0]
 
 
@@ -315,10 +323,6 @@ def _padded(x, lengths, U, W, b, *, shown="zero", last="true", late=0, stop="sta
         states.append(s if shown == "all" else s * is_real)
     states = torch.stack(states, 1)
     return states, states[:, -1] if last == "end" else s
-
-
-def _padded_spoilt(**how):
-    return lambda *given: _padded(*given, **how)
 
 
 PADDED = Exercise(
@@ -336,15 +340,15 @@ def my_padded(x, lengths, U, W, b):
         Case("пакет рядов разной длины", "Кончился ли ряд, у каждого примера решается отдельно."),
     ],
     mistakes=[
-        (_padded_spoilt(shown="all"), "Состояние верное, но на местах дополнения в ответе должны стоять нули."),
-        (_padded_spoilt(stop="zero"), "Вместо последнего состояния — нули дополнения: когда ряд кончился, оно должно "
+        (partial(_padded, shown="all"), "Состояние верное, но на местах дополнения в ответе должны стоять нули."),
+        (partial(_padded, stop="zero"), "Вместо последнего состояния — нули дополнения: когда ряд кончился, оно должно "
          "остаться последним настоящим."),
-        (_padded_spoilt(stop=None), "Сеть читает дополнение дальше, и последнее состояние портится: остановите его."),
-        (_padded_spoilt(stop="input"), "Мало обнулить вход: W и b меняют состояние и на дополнении. Остановите его."),
-        (_padded_spoilt(stop=None, shown="all", last="end"), "Дополнение прочитано как обычные буквы: lengths ни на что не влияет."),
-        (_padded_spoilt(late=1), "Прочитан лишний шаг: настоящие шаги — те, где t < lengths, считая с нуля."),
-        (_padded_spoilt(late=-1), "Последняя настоящая буква потеряна: шаг lengths − 1 ещё настоящий."),
-        (_padded_spoilt(W_back=True), "Строки пакета умножают справа на Wᵀ: s @ W.T, а не s @ W."),
+        (partial(_padded, stop=None), "Сеть читает дополнение дальше, и последнее состояние портится: остановите его."),
+        (partial(_padded, stop="input"), "Мало обнулить вход: W и b меняют состояние и на дополнении. Остановите его."),
+        (partial(_padded, stop=None, shown="all", last="end"), "Дополнение прочитано как обычные буквы: lengths ни на что не влияет."),
+        (partial(_padded, late=1), "Прочитан лишний шаг: настоящие шаги — те, где t < lengths, считая с нуля."),
+        (partial(_padded, late=-1), "Последняя настоящая буква потеряна: шаг lengths − 1 ещё настоящий."),
+        (partial(_padded, W_back=True), "Строки пакета умножают справа на Wᵀ: s @ W.T, а не s @ W."),
     ],
     forbidden=("cells", "RNN", "RNNCell", "pack_padded_sequence", "pack_sequence"),
     points=3,
@@ -379,10 +383,6 @@ def _formula(symbols, size, hidden, classes, layers, both, **how):
     return symbols * size * how["E"] + how.get("sides", sides) * node + classes * (read + how["c"])
 
 
-def _formula_spoilt(**how):
-    return lambda *sizes: _formula(*sizes, **how)
-
-
 SIZE = Exercise(
     skeleton="""
 def my_size(symbols, size, hidden, classes, layers, both):
@@ -402,14 +402,14 @@ def my_size(symbols, size, hidden, classes, layers, both):
              settings={"layers": 0, "both": True}),
     ],
     mistakes=[
-        (_formula_spoilt(biases=1), "У torch в каждом слое два смещения, bias_ih и bias_hh, а сосчитано одно."),
-        (_formula_spoilt(biases=0), "Забыты смещения узла: у torch их в каждом слое два."),
-        (_formula_spoilt(E=0), "Забыта матрица E: symbols·size чисел, и они тоже учатся."),
-        (_formula_spoilt(c=0), "Забыто смещение выхода c: ещё classes чисел."),
-        (_formula_spoilt(deep=False), "Только первый слой читает векторы букв; вход остальных — состояния слоя под ними."),
-        (_formula_spoilt(wide=False), "Вход второго слоя — оба направления первого: 2·hidden, а не hidden."),
-        (_formula_spoilt(head=False), "Выход читает оба направления: V размера classes × 2·hidden."),
-        (_formula_spoilt(sides=1), "У второго направления свои веса: узлов вдвое больше."),
+        (partial(_formula, biases=1), "У torch в каждом слое два смещения, bias_ih и bias_hh, а сосчитано одно."),
+        (partial(_formula, biases=0), "Забыты смещения узла: у torch их в каждом слое два."),
+        (partial(_formula, E=0), "Забыта матрица E: symbols·size чисел, и они тоже учатся."),
+        (partial(_formula, c=0), "Забыто смещение выхода c: ещё classes чисел."),
+        (partial(_formula, deep=False), "Только первый слой читает векторы букв; вход остальных — состояния слоя под ними."),
+        (partial(_formula, wide=False), "Вход второго слоя — оба направления первого: 2·hidden, а не hidden."),
+        (partial(_formula, head=False), "Выход читает оба направления: V размера classes × 2·hidden."),
+        (partial(_formula, sides=1), "У второго направления свои веса: узлов вдвое больше."),
     ],
     forbidden=("RNN", "parameters", "numel"),
     points=2,

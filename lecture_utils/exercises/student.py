@@ -51,10 +51,10 @@ def check(number: str, function: Callable, seed: int | None = None) -> None:
     """
     exercise = find(number)
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
-    state, text = judge(exercise, function, seed)
-    remember(number, state)
-    print(f"{state} {number} {exercise.name} — {text}")
-    if state == "✗":
+    found = judge(exercise, function, seed)
+    remember(number, found.state)
+    print(f"{found.state} {number} {exercise.name} — {found.text}")
+    if found.state == "✗":
         print(f"Те же числа ещё раз: check({number!r}, {exercise.name}, seed={seed})")
 
 

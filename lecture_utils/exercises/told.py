@@ -13,6 +13,7 @@ class Verdict(NamedTuple):
 
     state: str
     text: str
+    of_size: bool = False  # a hint of a case, which speaks of values, would mislead
 
 
 # type of the exception, what its message says → what to tell; {0}, {1}… are the groups found
@@ -28,7 +29,6 @@ SENTENCES = [
     ("TypeError", r"'(\w+)' object is not callable", "{0} — не функция, а после него стоят скобки"),
     ("IndexError", r"", "номер вышел за край: такого элемента нет"),
     ("KeyError", r"(.+)", "такого ключа в словаре нет: {0}"),
-    ("AttributeError", r"before Module.__init__", "сначала вызовите super().__init__()"),
     ("AttributeError", r"before Module.__init__", "сначала вызовите super().__init__()"),
     ("AttributeError", r"'(\w+)' object has no attribute '(\w+)'", "у {0} нет «{1}»"),
     ("ZeroDivisionError", r"", "деление на нуль"),
@@ -110,7 +110,7 @@ def fault(got, expected, types: bool = False) -> Verdict | None:
             return Verdict("✗", f"частей в ответе {len(got)}, а нужно {len(expected)}.")
         for place, pair in enumerate(zip(got, expected, strict=True), 1):
             if part := fault(*pair, types):
-                return Verdict(part.state, f"часть {place}: {part.text}")
+                return part._replace(text=f"часть {place}: {part.text}")
         return None
     if type(got) is not type(expected):
         kind = "тензор" if isinstance(got, Tensor) else type(got).__name__
@@ -129,7 +129,7 @@ def _type_fault(kind: str, right: str) -> Verdict | None:
 
 def _numeric_fault(got: np.ndarray, expected: np.ndarray, types: bool) -> Verdict | None:
     if got.shape != expected.shape:
-        return Verdict("✗", f"размер ответа {got.shape}, а нужен {expected.shape}.")
+        return Verdict("✗", f"размер ответа {got.shape}, а нужен {expected.shape}.", True)
     kind, right = got.dtype.kind, expected.dtype.kind if expected.ndim else "any"
     got, expected = got.astype(float), expected.astype(float)
     if np.isnan(got).any() and not np.isnan(expected).any():

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable
-from types import SimpleNamespace
+from traceback import walk_tb
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class OutOfTime(BaseException):
 def pack(value):
     """What JSON knows, for tensors, arrays, numbers, strings, lists, tuples, dictionaries.
 
-    Anything else becomes the name of its type. A SimpleNamespace comes back as a namedtuple.
+    A namedtuple keeps its names. Anything else becomes the name of its type.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -37,9 +37,8 @@ def pack(value):
     if is_array and value.dtype.kind in "biuf":
         values, shape = value.tolist(), list(value.shape)
         return {"array": values, "dtype": str(value.dtype), "shape": shape}
-    if isinstance(value, SimpleNamespace) or hasattr(value, "_asdict"):
-        named = value._asdict() if hasattr(value, "_asdict") else vars(value)
-        return {"named": {name: pack(part) for name, part in named.items()}}
+    if hasattr(value, "_asdict"):
+        return {"named": {name: pack(part) for name, part in value._asdict().items()}}
     if isinstance(value, list | tuple):
         return {type(value).__name__: [pack(part) for part in value]}
     if isinstance(value, dict):
@@ -61,28 +60,24 @@ def unpack(packed):
         return namedtuple("Named", content)(*map(unpack, content.values()))
     if kind == "dict":
         return {unpack(key): unpack(part) for key, part in content}
+    if kind == "other":
+        return type(content, (), {})()  # nothing but its name
     parts = [unpack(part) for part in content]
     return tuple(parts) if kind == "tuple" else parts
 
 
 def home(function) -> str:
     """The file (for a notebook: the cell) in which a function or class was written, or ""."""
-    methods = (
-        [m for m in vars(function).values() if hasattr(m, "__code__")]
-        if isinstance(function, type)
-        else [function]
-    )
-    return methods[0].__code__.co_filename if methods and hasattr(methods[0], "__code__") else ""
+    parts = vars(function).values() if isinstance(function, type) else [function]
+    return next((part.__code__.co_filename for part in parts if hasattr(part, "__code__")), "")
 
 
 def _told(error: BaseException, function) -> dict:
     """An exception with the last line of the student's own code that it passed."""
-    number, frames = None, error.__traceback__
-    while frames:
-        if frames.tb_frame.f_code.co_filename == home(function):
-            number = frames.tb_lineno
-        frames = frames.tb_next
-    line = linecache.getline(home(function), number).strip() if number else ""
+    file = home(function)
+    passed = [n for f, n in walk_tb(error.__traceback__) if f.f_code.co_filename == file]
+    number = passed[-1] if passed else None
+    line = linecache.getline(file, number).strip() if number else ""
     name, message = type(error).__name__, str(error)[:300]
     return {"error": name, "message": message, "number": number, "line": line}
 

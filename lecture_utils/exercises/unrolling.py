@@ -1,5 +1,7 @@
 """Exercises of 02: the error's way back through time."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -163,21 +165,24 @@ def _bptt_inputs(draw: Draw, T: int | None = None, last: bool = False) -> dict:
     return _numpy({"x": x, "s": s, "direct": direct, "W": W / 2})
 
 
-def _autograd(x, s, direct, W):
-    """∂L/∂U, ∂L/∂W, ∂L/∂b by torch; U and b are what the states themselves say."""
-    x, s, direct, W = (torch.tensor(array) for array in (x, s, direct, W))
+def _by_autograd(s, direct, W):
+    """∂L/∂a_t (batch, T, H), ∂L/∂W, ∂L/∂s_0 by torch; U and b are what the states themselves say."""
+    s, direct, W = (torch.tensor(array) for array in (s, direct, W))
     before = torch.cat([torch.zeros_like(s[:, :1]), s[:, :-1]], 1)
     # a_t − W s_{t−1} = U x_t + b: what is left after the state, the same for every U and b that fit
     rest = torch.atanh(s) - before @ W.T
-    W.requires_grad_()
-    rest.requires_grad_()
-    state, loss = torch.zeros_like(s[:, 0]), 0.0
+    s_0 = torch.zeros_like(s[:, 0])
+    leaves = [leaf.requires_grad_() for leaf in (rest, W, s_0)]
+    state, loss = s_0, 0.0
     for t in range(s.shape[1]):
         state = torch.tanh(rest[:, t] + state @ W.T)
         loss = loss + (direct[:, t] * state).sum()
-    loss.backward()
-    da = rest.grad  # ∂L/∂a_t
-    return torch.einsum("bti,btj->ij", da, x), W.grad, da.sum((0, 1))
+    return torch.autograd.grad(loss, leaves)
+
+
+def _weights_by_autograd(x, s, direct, W):
+    da, dW, _ = _by_autograd(s, direct, W)
+    return torch.einsum("bti,btj->ij", da, torch.tensor(x)), dW, da.sum((0, 1))
 
 
 def _bptt(x, s, direct, W, what):
@@ -199,10 +204,6 @@ def _bptt(x, s, direct, W, what):
     return dU / n, dW / n, db / (len(x) if what == "mean b" else n)
 
 
-def _spoilt(what):
-    return lambda x, s, direct, W: _bptt(x, s, direct, W, what)
-
-
 BPTT = Exercise(
     skeleton="""
 def my_bptt(x, s, direct, W):
@@ -215,7 +216,7 @@ def my_bptt(x, s, direct, W):
     return dU, dW, db
 """,
     inputs=_bptt_inputs,
-    reference=_autograd,
+    reference=_weights_by_autograd,
     cases=[
         Case("один шаг, T = 1", "Здесь будущего нет: ∂L/∂a = direct ⊙ (1 − s²), а вес получает "
              "∂L/∂a, умноженное на свой вход.", settings={"T": 1}),
@@ -226,20 +227,20 @@ def my_bptt(x, s, direct, W):
         Case("длинный ряд", "На каждом шаге: ds из двух источников, da сквозь tanh, вклады в dU, dW и db."),
     ],
     mistakes=[
-        (_spoilt("no f′"), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
-        (_spoilt("tanh twice"), "s_t — уже tanh(a_t): производная 1 − s_t², "
+        (partial(_bptt, what="no f′"), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (partial(_bptt, what="tanh twice"), "s_t — уже tanh(a_t): производная 1 − s_t², "
          "второй раз tanh брать не нужно."),
-        (_spoilt("f′ of σ"), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
-        (_spoilt("f′ of past"), "f′ берут в новом состоянии s_t, а взято прошлое, s_{t−1}."),
-        (_spoilt("half f′"), "Сквозь tanh идёт вся ∂L/∂s_t: f′ умножает и direct, и то, что пришло из будущего."),
-        (_spoilt("ds"), "В прошлое идёт ∂L/∂a_{t+1}, уже прошедшее сквозь tanh, а взято ∂L/∂s_{t+1}."),
-        (_spoilt("mean b"), "По пакету вклады складываются: db усреднено, а нужна сумма."),
-        (_spoilt("no future"), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
-        (_spoilt("W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
-        (_spoilt("s_t"), "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а взято s_t."),
-        (_spoilt("assigned"), "Вклады шагов складываются: dU, dW и db копят через +=, а не через =."),
-        (_spoilt("order"), "Идти надо из будущего в прошлое: reversed(range(T))."),
-        (_spoilt("mean"), "По пакету вклады складываются, усреднять их здесь не надо: L — сумма."),
+        (partial(_bptt, what="f′ of σ"), "s(1 − s) — производная σ, а у tanh она 1 − s²."),
+        (partial(_bptt, what="f′ of past"), "f′ берут в новом состоянии s_t, а взято прошлое, s_{t−1}."),
+        (partial(_bptt, what="half f′"), "Сквозь tanh идёт вся ∂L/∂s_t: f′ умножает и direct, и то, что пришло из будущего."),
+        (partial(_bptt, what="ds"), "В прошлое идёт ∂L/∂a_{t+1}, уже прошедшее сквозь tanh, а взято ∂L/∂s_{t+1}."),
+        (partial(_bptt, what="mean b"), "По пакету вклады складываются: db усреднено, а нужна сумма."),
+        (partial(_bptt, what="no future"), "Ошибка из будущего потеряна: у ∂L/∂s_t есть второе слагаемое, Wᵀ ∂L/∂a_{t+1}."),
+        (partial(_bptt, what="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (partial(_bptt, what="s_t"), "Вход матрицы W на шаге t — прошлое состояние s_{t−1}, а взято s_t."),
+        (partial(_bptt, what="assigned"), "Вклады шагов складываются: dU, dW и db копят через +=, а не через =."),
+        (partial(_bptt, what="order"), "Идти надо из будущего в прошлое: reversed(range(T))."),
+        (partial(_bptt, what="mean"), "По пакету вклады складываются, усреднять их здесь не надо: L — сумма."),
     ],
     forbidden=("cells", "autograd", "backward"),
     points=3,
@@ -263,31 +264,13 @@ def _first(s, direct, W, *, carry=True, back="T", prime=True, end=True):
     return da @ W if end else da
 
 
-def _first_by_autograd(s, direct, W):
-    """Finite differences would do as well: s_0 is moved, what the steps add stays."""
-    s, direct, W = (torch.tensor(array) for array in (s, direct, W))
-    before = torch.cat([torch.zeros_like(s[:, :1]), s[:, :-1]], 1)
-    rest = torch.atanh(s) - before @ W.T
-    s_0 = torch.zeros_like(s[:, 0], requires_grad=True)
-    state, loss = s_0, 0.0
-    for t in range(s.shape[1]):
-        state = torch.tanh(rest[:, t] + state @ W.T)
-        loss = loss + (direct[:, t] * state).sum()
-    loss.backward()
-    return s_0.grad
-
-
-def _first_spoilt(**how):
-    return lambda s, direct, W: _first(s, direct, W, **how)
-
-
 FIRST = Exercise(
     skeleton="""
 def my_ds_0(s, direct, W):
     ...
 """,
     inputs=_first_inputs,
-    reference=_first_by_autograd,
+    reference=lambda s, direct, W: _by_autograd(s, direct, W)[2],
     cases=[
         Case("один шаг, T = 1", "Из s_0 выходит одна стрелка, в a_1: ∂L/∂s_0 = Wᵀ ∂L/∂a_1.",
              settings={"T": 1}),
@@ -296,10 +279,10 @@ def my_ds_0(s, direct, W):
         Case("длинный ряд", "У s_t, кроме пришедшего из будущего, есть и своя ошибка direct[:, t]."),
     ],
     mistakes=[
-        (_first_spoilt(end=False), "Это ∂L/∂a_1. До s_0 остался ещё шаг через Wᵀ."),
-        (_first_spoilt(carry=False), "Учтена лишь ошибка последнего шага, а у каждого есть своя direct."),
-        (_first_spoilt(back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
-        (_first_spoilt(prime=False), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (partial(_first, end=False), "Это ∂L/∂a_1. До s_0 остался ещё шаг через Wᵀ."),
+        (partial(_first, carry=False), "Учтена лишь ошибка последнего шага, а у каждого есть своя direct."),
+        (partial(_first, back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (partial(_first, prime=False), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
         (lambda s, direct, W: direct[:, 0] + _first(s, direct, W), "У s_0 своего выхода нет: direct начинается "
          "с первого шага."),
     ],
@@ -343,10 +326,6 @@ def _truncated(
     return total
 
 
-def _cut(**how):
-    return lambda x, e, U, W, k: _truncated(x, e, U, W, k, **how)
-
-
 TRUNCATED = Exercise(
     skeleton="""
 def my_truncated(x, e, U, W, k):
@@ -366,12 +345,12 @@ def my_truncated(x, e, U, W, k):
         Case("несколько окон", "В начале каждого окна отрежьте прошлое, и только там."),
     ],
     mistakes=[
-        (_cut(reset=True), "Состояние в начале окна обнулено, а нужно лишь отрезать его историю: detach()."),
-        (_cut(every=True), "История отрезана на каждом шаге, а надо раз в k шагов, в начале окна."),
-        (_cut(late=True), "Ошибка уходит в прошлые окна: отрежьте граф в начале окна, s = s.detach()."),
-        (_cut(zero=True), "Градиенты стираются в каждом окне, а здесь они копятся: zero_grad не нужен."),
-        (_cut(short=False), "Последнее, короткое окно потеряно: в нём тоже учатся."),
-        (_cut(mean=True), "Потери окна — сумма, делить их на k не нужно."),
+        (partial(_truncated, reset=True), "Состояние в начале окна обнулено, а нужно лишь отрезать его историю: detach()."),
+        (partial(_truncated, every=True), "История отрезана на каждом шаге, а надо раз в k шагов, в начале окна."),
+        (partial(_truncated, late=True), "Ошибка уходит в прошлые окна: отрежьте граф в начале окна, s = s.detach()."),
+        (partial(_truncated, zero=True), "Градиенты стираются в каждом окне, а здесь они копятся: zero_grad не нужен."),
+        (partial(_truncated, short=False), "Последнее, короткое окно потеряно: в нём тоже учатся."),
+        (partial(_truncated, mean=True), "Потери окна — сумма, делить их на k не нужно."),
     ],
     points=3,
 )  # fmt: skip
