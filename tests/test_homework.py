@@ -288,4 +288,7 @@ def test_a_group_of_all_kinds_is_graded_twice_alike_and_nothing_is_lost(group):
     for path in sorted(group.folder.iterdir())[8:]:
         path.unlink()
     again = group()
-    assert again == {name: rows[name] for name in again} and len(again) == 8
+    assert len(again) == 8
+    for name, row in again.items():  # whose answers are the same depends on the group
+        twins = "одинаковые ответы"
+        assert {**row, twins: ""} == {**rows[name], twins: ""}
