@@ -185,8 +185,9 @@ def _weights_by_autograd(x, s, direct, W):
     return torch.einsum("bti,btj->ij", da, torch.tensor(x)), dW, da.sum((0, 1))
 
 
-def _bptt(x, s, direct, W, what):
-    """A backward pass by hand with one thing spoilt."""
+def _spoilt(s, direct, W, what, x=None):
+    """A backward pass by hand with one thing spoilt: ∂L/∂U, ∂L/∂W, ∂L/∂b, ∂L/∂s_0."""
+    x = s if x is None else x
     past = np.concatenate([0 * s[:, :1], s[:, :-1]], 1)
     passed, dU, dW, db = 0 * s[:, 0], 0, 0, 0
     slopes = {"no f′": 1 + 0 * s, "tanh twice": 1 - np.tanh(s) ** 2, "f′ of σ": s * (1 - s)}
@@ -201,7 +202,12 @@ def _bptt(x, s, direct, W, what):
         dU, db = keep * dU + da.T @ x[:, t], keep * db + da.sum(0)
         dW = keep * dW + da.T @ (s if what == "s_t" else past)[:, t]
     n = len(x) if what == "mean" else 1
-    return dU / n, dW / n, db / (len(x) if what == "mean b" else n)
+    ds_0 = passed if what == "a_1" else passed @ W
+    return dU / n, dW / n, db / (len(x) if what == "mean b" else n), ds_0
+
+
+def _bptt(x, s, direct, W, what):
+    return _spoilt(s, direct, W, what, x)[:3]
 
 
 BPTT = Exercise(
@@ -254,14 +260,8 @@ def _first_inputs(draw: Draw, T: int | None = None, last: bool = False) -> dict:
     return {name: value for name, value in _bptt_inputs(draw, T, last).items() if name != "x"}
 
 
-def _first(s, direct, W, *, carry=True, back="T", prime=True, end=True):
-    da = 0 * s[:, 0]
-    for t in range(s.shape[1] - 1, -1, -1):
-        ds = (direct[:, t] if carry or t == s.shape[1] - 1 else 0) + da @ (
-            W if back == "T" else W.T
-        )
-        da = ds * (1 - s[:, t] ** 2) if prime else ds
-    return da @ W if end else da
+def _first(s, direct, W, what=""):
+    return _spoilt(s, direct, W, what)[3]
 
 
 FIRST = Exercise(
@@ -279,10 +279,10 @@ def my_ds_0(s, direct, W):
         Case("длинный ряд", "У s_t, кроме пришедшего из будущего, есть и своя ошибка direct[:, t]."),
     ],
     mistakes=[
-        (partial(_first, end=False), "Это ∂L/∂a_1. До s_0 остался ещё шаг через Wᵀ."),
-        (partial(_first, carry=False), "Учтена лишь ошибка последнего шага, а у каждого есть своя direct."),
-        (partial(_first, back="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
-        (partial(_first, prime=False), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
+        (partial(_first, what="a_1"), "Это ∂L/∂a_1. До s_0 остался ещё шаг через Wᵀ."),
+        (lambda s, direct, W: _first(s, direct * (np.arange(s.shape[1]) == s.shape[1] - 1)[:, None], W), "Учтена лишь ошибка последнего шага, а у каждого есть своя direct."),
+        (partial(_first, what="W"), "Назад идут с Wᵀ. Строки пакета умножают справа: da @ W, а не da @ W.T."),
+        (partial(_first, what="no f′"), "Забыто «сквозь tanh»: ∂L/∂a_t = (1 − s_t²) ⊙ ∂L/∂s_t."),
         (lambda s, direct, W: direct[:, 0] + _first(s, direct, W), "У s_0 своего выхода нет: direct начинается "
          "с первого шага."),
     ],

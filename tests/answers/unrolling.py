@@ -67,13 +67,32 @@ def truncated_by_tensors(x, e, U, W, k):
     return sum(losses)
 
 
+def truncated_by_hand(x, e, U, W, k):
+    """Without autograd: each window's way back written out."""
+    U.grad, W.grad = torch.zeros_like(U), torch.zeros_like(W)
+    s, total = torch.zeros(len(W)).to(W), 0.0
+    with torch.no_grad():
+        for x_k, e_k in zip(x.split(k), e.split(k), strict=True):
+            states = [s]
+            for x_t in x_k:
+                states.append(torch.tanh(W @ states[-1] + U @ x_t))
+            da, s = torch.zeros_like(s), states[-1]
+            for t in reversed(range(len(x_k))):
+                off = states[t + 1] - e_k[t]
+                da = (1 - states[t + 1] ** 2) * (2 * off + da @ W)
+                U.grad += torch.outer(da, x_k[t])
+                W.grad += torch.outer(da, states[t])
+                total += (off @ off).item()
+    return total
+
+
 RIGHT = {
     "02.1": [lambda V, W, do_t, da_next: np.vstack([V, W]).T @ np.concatenate([do_t, da_next])],
     "02.2": [loop_dW, lambda da, s: da[1:].T @ s[:-1]],
     "02.3": [torch_gradient],
     "02.4": [bptt_by_all_errors_first],
     "02.5": [ds_0_by_loop, ds_0_by_jacobians],
-    "02.6": [truncated_by_tensors],
+    "02.6": [truncated_by_tensors, truncated_by_hand],
 }
 
 
