@@ -25,6 +25,7 @@ from lecture_utils.corpora import (
     Text,
     cut,
     load_novel,
+    read_list,
     read_names,
     story_text,
     storyteller,
@@ -42,7 +43,7 @@ from lecture_utils.tasks import (
     two_speeds,
 )
 from lecture_utils.training import History, Plan, evaluate, progress_bar, train
-from lecture_utils.vocabulary import NAME_SPECIALS, Vocabulary, split_words
+from lecture_utils.vocabulary import LIST_SPECIALS, NAME_SPECIALS, Vocabulary, split_words
 
 SEEDS = range(5)
 NETS = {  # all the nets of the lag experiment: the layer and how it starts
@@ -478,6 +479,47 @@ def learn_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32,
     return [math.exp(evaluate(model, NameBatches(encode(part), 200))) for part in scored]
 
 
+LIST_NETS = {  # of a list of one's own: the net of notebook 06, then one thing changed
+    "gru_64": {},
+    "gru_128": {"hidden_size": 128},
+    "rnn_64": {"cell": "rnn"},
+    "lstm_64": {"cell": "lstm"},
+    "no_dropout": {"dropout": 0.0},
+    "longer": {"epochs": 60},
+    "unstopped": {"epochs": 60, "patience": None},
+}
+LISTS = {
+    "60": ("towns", 60),
+    "300": ("rivers", 300),
+    "900": ("towns", 900),
+    "1800": ("names", 1800),
+}
+
+
+def learn_list(which, seed, cell="gru", hidden_size=64, dropout=0.3, epochs=20, patience=5):
+    """Train on one of LISTS as `learn` of notebook 06 does, for so many epochs.
+
+    Perplexity on 175 entries or more of the same kind that are not in the list; share of copies
+    among 500 inventions at T = 0.8.
+    """
+    name, count = LISTS[which]
+    path = DATA / f"{name}.{'csv' if name == 'names' else 'txt'}"
+    every = np.random.default_rng(0).permutation(read_list(path)).tolist()
+    letters = Vocabulary.build("".join(every), specials=LIST_SPECIALS)
+    encode = lambda entries: [letters.encode_name(entry) for entry in entries]
+    torch.manual_seed(seed)
+    ids = encode(np.random.default_rng(seed).permutation(every[:count]))
+    held = count // 10
+    batches, valid = NameBatches(ids[held:], 32, seed), NameBatches(ids[:held], 200)
+    steps = max(100, epochs * len(batches))
+    plan = Plan(steps, decay=True, every=max(20, len(batches)), patience=patience)
+    model = LetterModel(len(letters), hidden_size, cell, dropout)
+    train(model, batches, torch.optim.Adam(model.parameters(), lr=0.01), plan, valid=valid)
+    invented = sampling.sample_names(model, letters, 500, temperature=0.8, seed=seed, max_length=60)
+    copies = sum(entry in every[:count] for entry in invented) / 500
+    return math.exp(evaluate(model, NameBatches(encode(every[count:][:200]), 200))), copies
+
+
 def train_as_in_lecture(text: str, steps: int) -> History:
     """The lecture's run: words split at blanks, all in the vocabulary, no validation.
 
@@ -733,6 +775,14 @@ def name_nets():
         yield {"net": net, "seed": seed, "women": women, "men": "".join(men)}
 
 
+def list_nets():
+    """Each net of LIST_NETS on each of LISTS: perplexity on others of its kind, copies written."""
+    for net, which, seed in product(LIST_NETS, LISTS, range(3)):
+        score, copies = learn_list(which, seed, **LIST_NETS[net])
+        row = {"list": which, "net": net, "seed": seed}
+        yield row | {"perplexity": f"{score:.2f}", "copies": f"{copies:.3f}"}
+
+
 def scales():
     """Three layers on `tasks.two_speeds`: how slow each is, before and after the training."""
     for net, seed in product(STACKED, SEEDS):
@@ -769,7 +819,7 @@ def truncation():
 
 
 MAKERS = [lags, truncation, depth, scales, distance]
-MAKERS += [gates, order, letters, name_nets, lecture_curve, novel_results]
+MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results]
 TABLES = {make.__name__: make for make in MAKERS}
 
 

@@ -113,7 +113,9 @@ class Vocabulary:
         if unknown and UNK not in self:
             named = ", ".join(f"«{token}»" for token in unknown)
             known = "".join(sorted(t for t in self.tokens if len(t) == 1)).strip()
-            raise ValueError(f"Сеть не знает таких символов: {named}; пишите её буквами: «{known}».")
+            raise ValueError(
+                f"Сеть не знает таких символов: {named}; пишите её буквами: «{known}»."
+            )
         found |= dict.fromkeys(unknown, self.index.get(UNK))
         return [found[token] for token in tokens]
 
