@@ -204,7 +204,7 @@ class Inventor(w.VBox):
         """`entries` are the list that the network has learnt."""
         self.model, self.vocabulary, self.entries = model, vocabulary, entries
         self.seed, self.table, self.message = 0, w.HTML(), w.HTML()
-        self.temperature = w.FloatSlider(0.8, min=0.1, max=2, step=0.1, description="температура T")
+        self.temperature = w.FloatSlider(0.7, min=0.1, max=2, step=0.1, description="температура T")
         self.start = w.Text(description="начало", continuous_update=False)
         self.more = w.Button(description="ещё", icon="refresh")
         self.more.on_click(self._press)
