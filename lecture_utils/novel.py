@@ -6,6 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import NamedTuple
@@ -178,7 +179,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         ("--minutes", float, None, "сколько учиться; 5, если не задано --steps"),
         ("--steps", int, None, "сколько шагов сделать"),
         ("--batch-size", int, BATCH_SIZE, "сколько потоков текста учить сразу"),
-        ("--every", int, 500, "сколько шагов между проверками"),
+        ("--every", int, 500, "сколько шагов между проверками, но не больше эпохи"),
         ("--seed", int, 0, "зерно случайных чисел"),
         ("--threads", int, 1, "сколько потоков процессора занять"),
         ("--checkpoint", str, None, "файл, из которого прерванное обучение продолжают"),
@@ -229,7 +230,9 @@ def _train_as_asked(options: argparse.Namespace) -> None:
             f"В тексте {found} слов и знаков, а при --batch-size {options.batch_size} нужно "
             f"не меньше {needed}: возьмите текст подлиннее или уменьшите --batch-size."
         )
-    plan, is_first = recipe(options.steps, 60 * options.minutes, options.every), place()[0] == 0
+    every = min(options.every, max(1, len(corpus.train) // (options.batch_size * SEQ_LEN)))
+    plan, is_first = recipe(options.steps, 60 * options.minutes, every), place()[0] == 0
+    plan = replace(plan, patience=10)  # a short text would be learned by heart
     model, history = train_novel(
         corpus,
         plan,
@@ -242,6 +245,8 @@ def _train_as_asked(options: argparse.Namespace) -> None:
     if history.stopped == "interrupted":
         raise InterruptedError("Обучение прервано, веса не записаны.")
     if is_first:
+        if history.stopped == "patience":
+            print("Проверка больше не улучшается, сеть только зубрит: взяты лучшие веса.")
         path = _save_somewhere(options.output, model, corpus.vocabulary)
         score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
         print(

@@ -238,8 +238,8 @@ def in_a_kernel(sources: list[str], folder: Path, **options) -> list:
     """The cells, run in a fresh kernel in `folder`."""
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    where = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=900, resources=where, **options).execute()
+    options |= {"timeout": 900, "startup_timeout": 300}
+    NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **options).execute()
     return notebook.cells
 
 
