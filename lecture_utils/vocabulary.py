@@ -16,7 +16,8 @@ _SIGNS = "".join(
     for code in (*range(0x80, 0x20000), *range(0xE0000, 0xE0200))
     if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me", "Cf")
 )
-_LETTERS = rf"(?:\w++|(?![\s.,])[{_SIGNS}])++"
+# No possessive «++»: Python 3.11 before 3.11.5 takes too much with it, and Debian 12 has 3.11.2.
+_LETTERS = rf"(?:\w+|(?![\s.,])[{_SIGNS}])+"
 _RUNS = "|".join(rf"{re.escape(mark)}{{2,}}" for mark in "-–—*=~/|<>")
 _WORD = re.compile(
     rf"""[A-Za-z][\w+.-]*://[^\s«»„“”"'’<>]*[^\s«»„“”"'’<>,.!?;:…)\]}}›%]  # an address
@@ -123,11 +124,11 @@ class Vocabulary:
         """Tokens of the numbers, specials included."""
         return [self.tokens[number] for number in ids]
 
-    def parts(self) -> list[list[int]]:
-        """For each token the numbers, from 1, of its parts that others have too; 0 fills up."""
+    def parts(self, least: int = 2) -> list[list[int]]:
+        """For each token the numbers, from 1, of parts that `least` tokens have; 0 fills up."""
         rows = [[] if token[0] == "⟨" else word_parts(token) for token in self.tokens]
         counts = Counter(part for row in rows for part in row)
-        shared = sorted(part for part, n in counts.items() if n > 1)
+        shared = sorted(part for part, n in counts.items() if n >= least)
         number = {part: k for k, part in enumerate(shared, start=1)}
         known = [[number[part] for part in row if part in number] for row in rows]
         longest = max(1, *map(len, known))
