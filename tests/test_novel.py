@@ -206,6 +206,16 @@ def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(f
     assert continue_text(model, vocabulary, "Однажды", 12, temperature=0)
 
 
+def test_a_short_text_is_not_learned_by_heart(tmp_path, capsys):
+    (tmp_path / "short.txt").write_text(TEXT[:8_000], encoding="utf-8")
+    where = ("--corpus", tmp_path / "short.txt", "--output", tmp_path / "w.pt")
+    assert novel.main([*map(str, where), "--minutes", "14", "--batch-size", "8"]) == 0
+    said = capsys.readouterr().out
+    score = re.search(r"на проверке (\d+),", said)[1]
+    assert "только зубрит: взяты лучшие веса" in said
+    assert int(score) < len(load_model(tmp_path / "w.pt")[1])  # to the end, it would be thousands
+
+
 @pytest.fixture
 def refused(file, capsys):
     """Run, and assert: one sentence that says it, status 2, nothing overwritten."""
