@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lecture_utils import cells, metrics, sampling
 from lecture_utils.batching import NameBatches, StreamBatches
+from lecture_utils.checkpoints import save_model
 from lecture_utils.corpora import (
     CorpusError,
     Text,
@@ -350,7 +351,7 @@ def learn_letters(layers: int, rate: float, seed: int, marks: tuple[int, ...]) -
 def train_letters(path=LETTERS, steps: int = 3000) -> float:
     """Keep the weights of `fit_letters` with seed 0: loss held out."""
     model, vocabulary, loss = fit_letters(0, steps)
-    save_atomically({"symbols": list(vocabulary.tokens), "weights": model.state_dict()}, path)
+    save_model(path, model, vocabulary)
     return loss
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a run that goes on as if it had never been stopped."""
+"""Networks kept: a run that goes on as if it had never been stopped, weights ready for use."""
 
 import pickle
 from pathlib import Path
@@ -7,9 +7,11 @@ import torch
 
 from lecture_utils.distributed import from_all, place
 from lecture_utils.files import save_atomically
-from lecture_utils.models import detach, each_part
+from lecture_utils.models import LetterModel, TiedWordModel, WordModel, detach, each_part
+from lecture_utils.vocabulary import Vocabulary
 
 KEYS = {"format", "run", "history", "model", "optimizer", "state", "best", "random", "cuda"}
+MODELS = {model.__name__: model for model in (LetterModel, WordModel, TiedWordModel)}
 
 
 def run_settings(plan: dict, batches, valid, optimizer) -> dict:
@@ -93,3 +95,52 @@ def restore(content: dict, run: dict, model, optimizer):
     model.load_state_dict(content["model"])
     own = lambda part: part.chunk(world_size, dim=1)[rank].contiguous().to(device)
     return content["history"], each_part(content["state"], own), content["best"]
+
+
+def save_model(path, model, vocabulary: Vocabulary, *, in_bytes: bool = False) -> None:
+    """A network of `models`, its settings and symbols in one file. Raises OSError.
+
+    `in_bytes` keeps each row of a matrix as whole numbers −127…127 and their scale: a quarter of
+    the size.
+    """
+    weights = model.state_dict()
+    if in_bytes:
+        weights = {name: _to_bytes(value) for name, value in weights.items()}
+    content = {"format": 3, "model": type(model).__name__, "settings": model.settings}
+    save_atomically(content | {"tokens": vocabulary.tokens, "weights": weights}, path)
+
+
+def _to_bytes(weight: torch.Tensor) -> torch.Tensor | dict:
+    if weight.dim() != 2 or not weight.is_floating_point():
+        return weight
+    scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-8) / 127  # (rows, 1)
+    return {"scale": scale, "bytes": (weight / scale).round().to(torch.int8)}
+
+
+def load_model(path: str | Path):
+    """The network of a file, ready to write or to go on learning, and its vocabulary.
+
+    No code of the file is run. Raises ValueError for a file that is absent or no such network.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        vocabulary, settings = Vocabulary(content["tokens"]), dict(content["settings"])
+        weights = {
+            name: w["scale"] * w["bytes"] if isinstance(w, dict) else w
+            for name, w in content["weights"].items()
+        }
+        if "parts_of" in weights:
+            settings["parts"] = weights["parts_of"]
+        with torch.device("meta"):  # its weights come from the file, so no random numbers are drawn
+            model = MODELS[content["model"]](len(vocabulary), **settings)
+        model.load_state_dict(weights, assign=True)
+    except OSError as error:
+        raise ValueError(
+            f"Файл весов «{path}» не прочесть ({error.strerror}): проверьте путь или сохраните "
+            "сеть заново."
+        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
+        ) from error
+    return model.requires_grad_(True).eval(), vocabulary

@@ -3,25 +3,21 @@
 import csv
 import functools
 import hashlib
-import io
+import html
 import os
 import re
-import threading
-import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from lecture_utils.files import DATA
+from lecture_utils.downloads import File, cache_folder, fetch
+from lecture_utils.files import DATA, read_table
 from lecture_utils.story import Storyteller
 
-NOVEL_COMMIT = "4509680428729da225a73a22008133660f92bb7e"
-NOVEL_URL = f"https://raw.githubusercontent.com/d0rj/RusLit/{NOVEL_COMMIT}/"
-NOVEL_URL += quote("prose/Tolstoy/Анна Каренина.txt")
-NOVEL_SHA256 = "d2e7edc4ff420826de3c73307722deaf2b5905879a0a1cd95c5f87e3ae483a22"
-NOVEL_BYTES = 3_189_203
+COMMIT = "4509680428729da225a73a22008133660f92bb7e"
+SITE = f"https://raw.githubusercontent.com/d0rj/RusLit/{COMMIT}/prose/"
 # SHA-256 of the novel alone, its blanks left out.
 NOVEL_LETTERS = "35aaf7254a6ac4faf6163eaac6892dcb4ea3577ff655db847a5834a9337ebd89"
 SHORTEST = 1000  # words and marks that the labs need
@@ -234,7 +230,7 @@ def load_novel() -> Text:
     """
     own = os.path.expanduser(os.environ.get("LECTURE_NOVEL", "").strip(" \t\"'«»"))
     if not own:
-        return _fetch_novel(NOVEL_URL, NOVEL_SHA256, answer_seconds=6, total_seconds=180)
+        return _fetch_novel(_novel_file())
     if own == "story":
         return story_text()
     if not Path(own).exists():
@@ -247,18 +243,15 @@ def load_novel() -> Text:
     return Text(text, "file", Path(own).name, False)
 
 
-def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: float) -> Text:
-    import pooch
+def _novel_file() -> File:
+    (novel,) = (file for file in prose_files("tolstoy") if file.path.stem == "Анна Каренина")
+    return novel._replace(path=cache_folder() / "anna_karenina_raw.txt")
 
-    folder = Path(os.environ.get("LECTURE_CACHE") or pooch.os_cache("lecture_utils")).expanduser()
-    path = folder / "anna_karenina_raw.txt"
-    download = functools.partial(_download, answer_seconds, total_seconds)
-    pooch.get_logger().setLevel("WARNING")  # else it tells of the download in English
+
+def _fetch_novel(file: File, **seconds: float) -> Text:
     try:
-        source = "cache" if path.exists() and pooch.file_hash(path) == sha256 else "download"
-        pooch.retrieve(url, sha256, path.name, folder, downloader=download)
-    except (ConnectionError, ValueError) as error:  # ValueError is pooch's word for another hash
-        reason = error if isinstance(error, ConnectionError) else "пришёл не тот файл (SHA-256)"
+        source = "download" if fetch([file], "«Анну Каренину»", **seconds) else "cache"
+    except ConnectionError as reason:
         print(
             f"Роман не скачался: {reason}; вместо него берём сказку, придуманную программой, "
             "а свой текст можно задать переменной LECTURE_NOVEL=/полный/путь/к/файлу.txt."
@@ -266,40 +259,53 @@ def _fetch_novel(url: str, sha256: str, answer_seconds: float, total_seconds: fl
         return story_text()
     except OSError as error:
         raise CorpusError(
-            f"В папку «{folder}» нельзя записать роман: назовите другую в переменной "
+            f"В папку «{file.path.parent}» нельзя записать роман: назовите другую в переменной "
             "LECTURE_CACHE или задайте свой файл (либо слово story) в LECTURE_NOVEL."
         ) from error
-    return Text(strip_edition(read_text(path)), source, "Анна Каренина", True)
+    return Text(strip_edition(read_text(file.path)), source, "Анна Каренина", True)
 
 
-def _download(answer_seconds: float, total_seconds: float, url: str, file: str, _pooch) -> None:
-    """Download in a thread: nothing else bounds name resolution and a server that drips bytes."""
-    import pooch
-    from requests import HTTPError
-    from tqdm.auto import tqdm
+def prose_files(author: str) -> list[File]:
+    """The texts of an author in the collection that the novel is from: table data/prose.csv."""
+    rows = read_table("prose")
+    authors = sorted({row["author"] for row in rows})
+    if author not in authors:
+        raise CorpusError(f"Автора «{author}» в собрании нет: выберите {', '.join(authors)}.")
+    folder = cache_folder() / author
+    return [
+        File(
+            SITE + quote(f"{author.capitalize()}/{row['title']}.txt"),
+            folder / f"{row['title']}.txt",
+            int(row["bytes"]),
+            row["sha256"],
+        )
+        for row in rows
+        if row["author"] == author
+    ]
 
-    print(f"Скачиваем «Анну Каренину» (3 МБ) в папку «{Path(file).parent}».")
-    # Uncompressed, so that the bar knows how much is to come.
-    plain = pooch.HTTPDownloader(timeout=answer_seconds, headers={"Accept-Encoding": "identity"})
-    body, failures, start = io.BytesIO(), [], time.monotonic()
 
-    def work() -> None:
-        try:
-            plain(url, body, None)
-        except HTTPError as error:
-            failures.append(f"сервер ответил кодом {error.response.status_code}")
-        except (OSError, ValueError):  # requests' errors are OSErrors; ValueError: body was closed
-            failures.append("сервер недоступен или связь с ним оборвалась")
+def read_prose(files: Sequence[File], about: str) -> dict[str, str]:
+    """Texts by title, without notes' marks and stress; what the cache lacks is downloaded.
 
-    thread = threading.Thread(target=work, name="novel-download", daemon=True)
-    thread.start()
-    with tqdm(total=NOVEL_BYTES, unit="Б", unit_scale=True, leave=False) as bar:
-        while thread.is_alive():
-            if time.monotonic() - start > (total_seconds if body.tell() else answer_seconds):
-                body.close()  # stops the thread at its next write
-                raise ConnectionError("сервер не отвечает или шлёт слишком медленно")
-            bar.update(body.tell() - bar.n)
-            thread.join(0.1)
-    if failures:
-        raise ConnectionError(failures[0])
-    Path(file).write_bytes(body.getvalue())
+    Raises CorpusError: no network, or a cache that cannot be written.
+    """
+    try:
+        fetch(files, about)
+    except ConnectionError as reason:
+        raise CorpusError(
+            f"Не скачалось: {about} ({reason}). Что успело прийти, сохранено: повторите, когда "
+            "будет интернет, или положите файлы собрания в папку "
+            f"«{files[0].path.parent}»."
+        ) from reason
+    except OSError as error:
+        raise CorpusError(
+            f"В папку «{files[0].path.parent}» нельзя писать: назовите другую в переменной "
+            "LECTURE_CACHE."
+        ) from error
+    return {file.path.stem: _clean(read_text(file.path)) for file in files}
+
+
+def _clean(raw: str) -> str:
+    """A text as printed: no marks of notes, no stress, signs of HTML read."""
+    text = re.sub(r"\[\d+\]|\{\d+\}|[\u0300\u0301\x7f\xad]", "", html.unescape(raw))
+    return unicodedata.normalize("NFC", text.replace("\xa0", " "))

@@ -15,6 +15,7 @@ class LanguageModel(nn.Module):
 
     Subclasses give `features` and `head`: a linear layer or, where the vocabulary is large, torch's
     adaptive softmax. The state has the form of its `torch.nn` layer; `None` stands for zeros.
+    `settings` are the arguments, but for the size of the vocabulary, that build the same network.
     """
 
     cutoffs: tuple[int, ...] = ()  # of an adaptive softmax: where its groups of rare words begin
@@ -77,6 +78,7 @@ class LetterModel(LanguageModel):
         super().__init__()
         if cell not in LAYERS:
             raise ValueError(f"Ячейки «{cell}» нет: выберите {', '.join(LAYERS)}.")
+        self.settings = {"hidden_size": hidden_size, "cell": cell, "dropout": dropout}
         self.vocab_size = vocab_size
         self.rnn = LAYERS[cell](vocab_size, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
@@ -105,6 +107,8 @@ class WordModel(LanguageModel):
                 f"Групп редких слов {len(cutoffs)}, а признаков {hidden_size}: на последнюю группу "
                 "их не хватит. Уменьшите число границ в cutoffs."
             )
+        self.settings = {"embedding_size": embedding_size, "hidden_size": hidden_size}
+        self.settings |= {"dropout": dropout, "cutoffs": tuple(cutoffs)}
         self.cutoffs = tuple(cutoffs)
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
@@ -143,20 +147,25 @@ class TiedWordModel(LanguageModel):
         counts: Tensor | None = None,
         dropout: Sequence[float] = (0.5, 0.6),
         word_dropout: float = 0.15,
+        own: int | None = None,
     ):
         """`parts` (vocab, most parts): numbers of the parts of each word, filled up with 0.
 
         `counts` (vocab,) in training: the bias starts from the frequencies. `dropout` of the input
-        and of the output of the LSTM.
+        and of the output of the LSTM. Only the `own` most frequent words, else all, have a vector
+        besides those of their parts.
         """
         super().__init__()
+        self.settings = {"embedding_size": embedding_size, "hidden_size": hidden_size, "own": own}
+        self.settings |= {"cutoffs": tuple(cutoffs), "dropout": tuple(dropout)}
+        self.settings["word_dropout"] = word_dropout
         self.cutoffs, self.edges = tuple(cutoffs), (*cutoffs, vocab_size)
         self.dropout, self.word_dropout = dropout, word_dropout
-        self.words = nn.Parameter(0.05 * torch.randn(vocab_size, embedding_size))
+        self.words = nn.Parameter(0.05 * torch.randn(own or vocab_size, embedding_size))
         self.parts = None
         if parts is not None:
             self.parts = nn.Parameter(0.04 * torch.randn(int(parts.max()) + 1, embedding_size))
-            self.register_buffer("parts_of", parts, persistent=False)
+            self.register_buffer("parts_of", parts.int())
         self.rnn = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.narrow = nn.Linear(hidden_size, embedding_size)
         self.groups = nn.Parameter(torch.zeros(len(cutoffs), embedding_size))
@@ -172,7 +181,8 @@ class TiedWordModel(LanguageModel):
         """The vectors of all words, (vocab, embedding)."""
         if self.parts is None:
             return self.words
-        return self.words + F.embedding_bag(self.parts_of, self.parts, mode="sum", padding_idx=0)
+        words = F.pad(self.words, (0, 0, 0, self.edges[-1] - len(self.words)))
+        return words + F.embedding_bag(self.parts_of, self.parts, mode="sum", padding_idx=0)
 
     def nats(self, batch: Batch, state=None) -> tuple[Tensor, object]:
         """−ln p of each target that is not padding, (targets,), and the new state."""
@@ -190,9 +200,10 @@ class TiedWordModel(LanguageModel):
 
     def features(self, x: Tensor, state=None, table=None) -> tuple[Tensor, object]:
         """Words (batch, time) → features (batch, time, embedding), last (h, c)."""
-        e = F.embedding(x, self.table() if table is None else table)
+        table = self.table() if table is None else table
+        e = F.embedding(x, table)
         if self.training:
-            e = F.dropout(torch.ones_like(self.words[:, :1]), self.word_dropout)[x] * e
+            e = F.dropout(torch.ones_like(table[:, :1]), self.word_dropout)[x] * e
         h, state = self.rnn(self._locked_dropout(e, self.dropout[0]), state)
         return self.narrow(self._locked_dropout(h, self.dropout[1])), state
 
@@ -222,8 +233,8 @@ class TiedWordModel(LanguageModel):
         if self.parts is None:
             return self
         with torch.device("meta"):  # its weights come from here, so no random numbers are drawn
-            whole = TiedWordModel(*self.words.shape, self.rnn.hidden_size, self.cutoffs)
-        weights = {name: value for name, value in self.state_dict().items() if name != "parts"}
+            whole = TiedWordModel(self.edges[-1], **self.settings | {"own": None})
+        weights = {name: w for name, w in self.state_dict().items() if "parts" not in name}
         whole.load_state_dict(weights | {"words": self.table()}, assign=True)
         return whole.train(self.training)
 

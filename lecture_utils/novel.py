@@ -3,7 +3,6 @@
 import argparse
 import math
 import os
-import pickle
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,10 @@ import torch
 from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
+from lecture_utils.checkpoints import load_model, save_model
 from lecture_utils.corpora import CorpusError, load_novel, story_text
 from lecture_utils.distributed import pick_device, place, together, use_threads
-from lecture_utils.files import DATA, check_writable, save_atomically, speak_on_any_console
+from lecture_utils.files import DATA, check_writable, speak_on_any_console
 from lecture_utils.models import TiedWordModel
 from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
@@ -160,36 +160,9 @@ def held_out(model: TiedWordModel, ids: Tensor) -> float:
     return math.exp(evaluate(model, StreamBatches.to_score(ids, 1, 500)))
 
 
-def save_pretrained(path: str | Path, model: TiedWordModel, vocabulary: Vocabulary) -> None:
-    """The folded model in half precision, with its settings and vocabulary, in one file."""
-    model = model.folded()
-    settings = {
-        "embedding_size": model.words.shape[1],
-        "hidden_size": model.rnn.hidden_size,
-        "cutoffs": list(model.cutoffs),
-    }
-    weights = {name: value.half() for name, value in model.state_dict().items()}
-    content = {"format": 1, "settings": settings, "tokens": vocabulary.tokens, "weights": weights}
-    save_atomically(content, path)
-
-
-def load_pretrained(path: str | Path = PRETRAINED) -> tuple[TiedWordModel, Vocabulary]:
-    """A model ready to write, and its vocabulary. Raises ValueError for any other file."""
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        vocabulary = Vocabulary(content["tokens"])
-        model = TiedWordModel(len(vocabulary), **content["settings"])
-        model.load_state_dict(content["weights"])
-    except OSError as error:
-        raise ValueError(
-            f"Нет файла весов «{path}»: создайте его командой "
-            "python -m lecture_utils.novel --output data/pretrained/novel.pt."
-        ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"Файл «{path}» — не веса этого курса или повреждён: возьмите его заново."
-        ) from error
-    return model.eval(), vocabulary
+def load_pretrained() -> tuple[TiedWordModel, Vocabulary]:
+    """The network of the course that is ready to write, and its vocabulary."""
+    return load_model(PRETRAINED)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -276,7 +249,7 @@ def _save_somewhere(path: str, model: TiedWordModel, vocabulary: Vocabulary) -> 
     """Save at `path` or, if that fails after all the work, in the folder for temporary files."""
     for file in (path, str(Path(gettempdir()) / Path(path).name)):
         try:
-            save_pretrained(file, model, vocabulary)
+            save_model(file, model, vocabulary, in_bytes=True)
             return file
         except OSError as error:
             print(f"В файл {file} веса записать не удалось: {error.strerror}.", file=sys.stderr)

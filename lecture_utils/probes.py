@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from lecture_utils import cells
 from lecture_utils.cells import LSTMWeights, RNNWeights, relu, sigmoid, tanh
+from lecture_utils.checkpoints import load_model
 from lecture_utils.files import DATA, read_table
 from lecture_utils.models import LetterModel
 from lecture_utils.vocabulary import Vocabulary
@@ -204,10 +205,7 @@ def watch_letters(model, vocabulary, text: str, **intervention) -> tuple[dict, t
 
 def load_letters(path=LETTERS) -> tuple[LetterModel, Vocabulary]:
     """The network that `data/make.py gates` trains on letters; no code of the file is run."""
-    content = torch.load(path, weights_only=True)
-    model = LetterModel(len(content["symbols"]), 80, "lstm")
-    model.load_state_dict(content["weights"])
-    return model.eval(), Vocabulary(content["symbols"])
+    return load_model(path)
 
 
 def accuracies(net: str) -> tuple[list[int], np.ndarray]:

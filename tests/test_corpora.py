@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 import unicodedata
+import urllib.parse
 from collections import Counter
+from pathlib import Path
 
 import pooch
 import pytest
@@ -24,12 +26,18 @@ from lecture_utils.corpora import (
     CorpusError,
     Name,
     load_novel,
+    prose_files,
     read_names,
+    read_prose,
     read_text,
     story_text,
     storyteller,
     strip_edition,
 )
+from lecture_utils.downloads import File, cache_folder
+from lecture_utils.files import read_table
+
+PROSE = Path(__file__).parents[2] / "shared" / "data" / "tolstoy"  # beside the checkout, if at all
 
 # Built like the raw file of the novel: title page, parts, footnote marks, afterword, endnotes.
 NOVEL = """Часть первая
@@ -568,7 +576,9 @@ def cache(tmp_path):
 
 
 def fetch(url, answer_seconds=5.0, total_seconds=20.0):
-    return corpora._fetch_novel(url, SHA256, answer_seconds, total_seconds)
+    file = File(url, cache_folder() / "novel.txt", len(RAW.encode()), SHA256)
+    seconds = {"answer_seconds": answer_seconds, "total_seconds": total_seconds}
+    return corpora._fetch_novel(file, **seconds)
 
 
 def test_the_novel_is_downloaded_into_the_cache_and_stripped(site, cache, capsys):
@@ -639,7 +649,7 @@ def test_a_failed_download_leaves_no_trace_and_the_story_steps_in(
 def test_a_download_given_up_stops_in_the_background_too(site):
     fetch(site.url("drip-blocks"), answer_seconds=0.5, total_seconds=0.5)
     for thread in threading.enumerate():
-        if thread.name == "novel-download":
+        if thread.name == "download":
             thread.join(5)
             assert not thread.is_alive()
 
@@ -680,12 +690,111 @@ def test_a_cache_without_the_right_to_write_is_told(site, cache):
 def test_without_lecture_novel_the_fixed_edition_is_looked_for(cache, monkeypatch):
     cache.mkdir()
     (cache / "anna_karenina_raw.txt").write_bytes(RAW.encode())
-    monkeypatch.setattr(corpora, "NOVEL_SHA256", SHA256)
+    known = corpora._novel_file()._replace(sha256=SHA256)
+    monkeypatch.setattr(corpora, "_novel_file", lambda: known)
     assert load_novel() == (PLAIN, "cache", "Анна Каренина", True)
 
 
-def test_the_address_of_the_novel_is_percent_encoded():
-    assert re.fullmatch(r"https://[\w./%-]+\.txt", corpora.NOVEL_URL, re.ASCII)
+# --- all prose of an author
+
+
+class Shelf(Handler):
+    """Serves texts by their paths; those in `server.missing` are not there."""
+
+    def do_GET(self):
+        path = urllib.parse.unquote(self.path)
+        self.server.asked.append(path)
+        if path in self.server.missing:
+            return self.send_error(404)
+        body = path.encode() * 1000
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def shelf(site, cache):
+    """Three files of a server, none of them in the cache yet."""
+    site.RequestHandlerClass, site.asked, site.missing = Shelf, [], set()
+    paths = ["/Тишь.txt", "/Гладь.txt", "/Том 1. Благодать.txt"]
+    return site, [
+        File(site.url(urllib.parse.quote(path[1:])), cache / "author" / path[1:],
+             len(path.encode()) * 1000, hashlib.sha256(path.encode() * 1000).hexdigest())
+        for path in paths
+    ]  # fmt: skip
+
+
+def test_the_texts_of_an_author_are_downloaded_once(shelf, capsys):
+    site, files = shelf
+    texts = read_prose(files, "три повести")
+    assert list(texts) == ["Тишь", "Гладь", "Том 1. Благодать"]
+    assert texts["Тишь"] == "/Тишь.txt" * 1000
+    told = capsys.readouterr().out
+    assert told.startswith("Скачиваем три повести (1 МБ) в папку «")
+    assert read_prose(files, "три повести") == texts and len(site.asked) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_a_download_that_broke_off_goes_on_with_what_is_missing(shelf):
+    site, files = shelf
+    site.missing = {"/Гладь.txt"}
+    with pytest.raises(CorpusError, match=r"три повести \(сервер ответил кодом 404\).*сохранено"):
+        read_prose(files, "три повести")
+    site.missing, site.asked = set(), []
+    assert len(read_prose(files, "три повести")) == 3
+    assert "/Тишь.txt" not in site.asked and len(site.asked) == 2
+
+
+def test_files_brought_by_hand_need_no_network(shelf):
+    site, files = shelf
+    for file in files:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_bytes(f"/{file.path.name}".encode() * 1000)
+    assert len(read_prose(files, "три повести")) == 3 and not site.asked
+
+
+def test_a_damaged_file_is_downloaded_anew(shelf):
+    site, files = shelf
+    read_prose(files, "три повести")
+    files[1].path.write_bytes(b"?")
+    assert read_prose(files, "три повести")["Гладь"] == "/Гладь.txt" * 1000
+    assert len(site.asked) == 4
+
+
+def test_an_author_who_is_not_there_is_told_with_those_who_are():
+    with pytest.raises(CorpusError, match=r"«homer» в собрании нет: выберите blok.*tolstoy"):
+        prose_files("homer")
+
+
+def test_the_table_of_prose_names_every_text_once_by_its_hash():
+    rows = read_table("prose")
+    assert len({(row["author"], row["title"]) for row in rows}) == len(rows) > 200
+    assert all(re.fullmatch("[0-9a-f]{64}", row["sha256"]) for row in rows)
+    assert all(int(row["bytes"]) > 500 for row in rows)
+
+
+@pytest.mark.skipif(not PROSE.is_dir(), reason="Tolstoy's prose is not beside the checkout")
+def test_the_table_fits_the_files(monkeypatch):
+    files = {file.path.name: file for file in prose_files("tolstoy")}
+    assert len(files) == 42
+    for path in PROSE.glob("*.txt"):
+        assert files[path.name]._replace(path=path).is_there()
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [("&quot;Да&quot;&nbsp;&mdash; нет", '"Да" — нет'),
+     ("слово[12] и{3} дело[а]", "слово и дело[а]"),
+     ("за\u0301мок", "замок"), ("а\xa0б\x7f", "а б"), ("и\u0306", "й")],
+)  # fmt: skip
+def test_signs_of_editors_are_taken_off(raw, clean):
+    assert corpora._clean(raw) == clean
+
+
+def test_the_addresses_are_percent_encoded():
+    for file in prose_files("chekhov"):
+        assert re.fullmatch(r"https://[\w./%-]+\.txt", file.url, re.ASCII)
 
 
 def test_importing_loads_neither_pooch_nor_torch():

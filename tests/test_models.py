@@ -21,6 +21,7 @@ def build_models():
     yield WordModel(11, dropout=0.3).eval()
     yield TiedWordModel(11, 6, 8, [3, 7], torch.randint(5, (11, 3))).eval()
     yield TiedWordModel(11, 6, 8, []).eval()
+    yield TiedWordModel(11, 6, 8, [3, 7], torch.randint(5, (11, 3)), own=4).eval()
 
 
 MODELS = list(build_models())
