@@ -246,6 +246,7 @@ class LiveWriter(w.VBox):
             self._asked.set()
         elif self._writing.acquire(blocking=False):
             self._asked.clear()
+            self._tell("")
             try:
                 if name == "сначала" or self.controls["start"].value != self.read:
                     self._begin(self.controls["start"].value)
@@ -263,8 +264,8 @@ class LiveWriter(w.VBox):
             raise ValueError("Начало пусто: впишите хотя бы одно слово или одну букву.")
         self.ids = self.vocabulary.encode(tokens)
         unknown = [token for token in tokens if self.vocabulary.find(token) is None]
-        told = f"Этих слов сеть не знает и читает их как ⟨unk⟩: {', '.join(unknown)}."
-        self._tell(told if unknown else "")
+        if unknown:
+            self._tell(f"Этих слов сеть не знает и читает их как ⟨unk⟩: {', '.join(unknown)}.")
         self.read, self.tokens, self.x, self.state = start, tokens, torch.tensor([self.ids]), None
 
     @torch.no_grad()
