@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lecture_utils import corpora
 from lecture_utils.vocabulary import (
+    _WORD,
     END,
     FEMALE,
     NAME_SPECIALS,
@@ -65,6 +66,10 @@ def test_the_tale_is_cut_as_the_stored_results_were_made():
     tale = corpora.story_text().text
     assert split_words(tale) == re.findall(r"\w+(?:-\w+)*|[^\w\s]", tale)
     assert join_words(split_words(tale)) == " ".join(tale.split())
+
+
+def test_no_quantifier_is_possessive_because_early_python_3_11_gets_them_wrong():
+    assert not re.search(r"(?<!\\)[+*?}]\+", _WORD.pattern)
 
 
 @given(texts)

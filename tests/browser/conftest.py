@@ -93,12 +93,13 @@ def lab(tmp_path_factory):
     with open(home / "log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    end = time.monotonic() + 180  # a machine may be busy
+    while True:
         try:
-            urllib.request.urlopen(f"{address}/api?token={token}", timeout=1).close()
+            urllib.request.urlopen(f"{address}/api?token={token}", timeout=10).close()
             break
         except OSError:
-            assert server.poll() is None, (home / "log").read_text()
+            assert server.poll() is None and time.monotonic() < end, (home / "log").read_text()
             time.sleep(0.1)
     yield address, token, work
     server.terminate()
