@@ -87,6 +87,17 @@ def play(box):
     assert all(button.is_disabled() for button in box.get_by_role("button").all())
 
 
+def write(box):
+    """Let a writer write some words and stop it: they are coloured."""
+    from playwright.sync_api import expect
+
+    start = box.locator("input[type=text]").input_value()
+    box.get_by_role("button", name="дальше").click()
+    expect(box).to_contain_text(re.compile(rf"{re.escape(start)}\s*(\S+ ){{3}}"), timeout=30_000)
+    box.get_by_role("button", name="стоп").click()
+    expect(box.locator("img[alt*=неожиданность]")).to_be_visible(timeout=30_000)
+
+
 def what_widgets_need(notebook):
     """The notebook without the code that its widgets do not rest on: nbval runs all of it."""
     wanted, kept = set(), []
@@ -135,3 +146,7 @@ def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(op
     assert len(quizzes) == sum("widgets.NameQuiz(" in source for source in sources)
     for quiz in quizzes:
         play(quiz)
+    writers = page.locator(".live-writer").all()
+    assert len(writers) == sum("widgets.LiveWriter(" in source for source in sources)
+    for writer in writers:
+        write(writer)
