@@ -57,6 +57,9 @@ GENDERS |= dict.fromkeys("m male man boy м муж мужской мужчина
 class CorpusError(ValueError):
     """A text cannot be used; the message is one Russian sentence: which file and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]  # all that a notebook shows
+
 
 class Name(NamedTuple):
     """A first name in lower case, "f", "m" or "" (unknown), and whether it is the lecture's."""
@@ -211,30 +214,41 @@ def cut(text: str) -> tuple[str, str, str]:
     return text[:a], text[a:b], text[b:]
 
 
-def check_words(words: Sequence[str]) -> None:
-    """Raises CorpusError if these words and marks of a text are too few to learn from."""
-    if len(words) < SHORTEST:
+def check_words(train: Sequence[str], *rest: Sequence[str]) -> None:
+    """Raises CorpusError if these words and marks, a part each, are too few to learn from."""
+    count = len(train) + sum(map(len, rest))
+    if count < SHORTEST:
         raise CorpusError(
-            f"В тексте {len(words)} слов и знаков, а для работы нужно не меньше {SHORTEST}: "
+            f"В тексте {count} слов и знаков, а для работы нужно не меньше {SHORTEST}: "
             "возьмите текст подлиннее."
         )
-    if len(set(words)) == len(words):
+    if len(set(train)) == len(train):
         raise CorpusError("В тексте ни одно слово не повторяется: учиться по нему нечему.")
 
 
-def load_novel() -> Text:
+def load_novel(my_file: str | Path = "") -> Text:
     """Return the text of the words lab: one's own as it is, the novel without what editors added.
 
-    LECTURE_NOVEL (a file, or "story") → cache (LECTURE_CACHE names another folder) → download →
-    offline default, announced with the reason. Raises CorpusError: unusable file or cache.
+    `my_file` (a path, or "story"; MY_FILE of the notebook) → LECTURE_NOVEL (the same) → cache
+    (LECTURE_CACHE names another folder) → download → offline default, announced with the reason.
+    Quotes and blanks round a path are taken off. Raises CorpusError: unusable file or cache.
     """
-    own = os.path.expanduser(os.environ.get("LECTURE_NOVEL", "").strip(" \t\"'«»"))
-    if not own:
-        return _fetch_novel(_novel_file())
-    if own == "story":
-        return story_text()
-    if not Path(own).exists():
-        raise CorpusError(f"LECTURE_NOVEL: файла «{own}» нет, укажите полный путь или story.")
+    for name, told in ("MY_FILE", my_file), ("LECTURE_NOVEL", os.environ.get("LECTURE_NOVEL", "")):
+        # U+202A stands before a path copied from the properties of a file in Windows.
+        if own := os.path.expanduser(str(told or "").strip(" \t\n\xa0\"'«»“”„\u202a")):
+            return story_text() if own == "story" else _own_text(own, name)
+    return _fetch_novel(_novel_file())
+
+
+def _own_text(own: str, name: str) -> Text:
+    """The text at the path `own`, which stood in `name`."""
+    if not os.path.exists(own):
+        if re.search(r"[\0-\x1f]", own):  # as in "C:\texts\new.txt"
+            raise CorpusError(
+                f"{name}: это не путь к файлу; если в нём есть обратная черта, поставьте перед "
+                "кавычками букву r, а если это сам текст, сохраните его в файл."
+            )
+        raise CorpusError(f"{name}: файла «{own[:200]}» нет, укажите полный путь или story.")
     text = read_text(own)
     for novel in dict.fromkeys((text, strip_edition(text))):
         letters = "".join(novel.split()).encode()

@@ -189,14 +189,21 @@ class TiedWordModel(LanguageModel):
         table = self.table()  # once: reading and predicting take the same
         h, state = self.features(batch.x, state, table)  # (batch, time, embedding)
         h, y = batch.targets(h)  # (n, embedding), (n,)
+        frequent, *groups = self._rows(table)
         group = torch.bucketize(y, y.new_tensor(self.cutoffs), right=True)  # 0: a frequent word
         place = torch.where(group > 0, self.edges[0] - 1 + group, y)
-        nats = F.cross_entropy(self.near(h, table), place, reduction="none")
-        for k in range(len(self.cutoffs)):
+        nats = F.cross_entropy(self.near(h, frequent), place, reduction="none")
+        for k, words in enumerate(groups):
             rows = (group == k + 1).nonzero()[:, 0]
-            scores, place = self.group(h[rows], k, table), y[rows] - self.cutoffs[k]
+            scores, place = F.linear(h[rows], *words), y[rows] - self.cutoffs[k]
             nats = nats.index_add(0, rows, F.cross_entropy(scores, place, reduction="none"))
         return nats, state
+
+    def _rows(self, table: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Vectors and biases of the frequent words, then of each group."""
+        sizes = [high - low for low, high in pairwise((0, *self.edges))]
+        # Split at once: the gradient of a slice is a whole table of zeros around it.
+        return list(zip(table.split(sizes), self.bias.split(sizes), strict=True))
 
     def features(self, x: Tensor, state=None, table=None) -> tuple[Tensor, object]:
         """Words (batch, time) → features (batch, time, embedding), last (h, c)."""
@@ -209,23 +216,21 @@ class TiedWordModel(LanguageModel):
 
     def log_probs(self, h: Tensor) -> Tensor:
         """Features (…, embedding) → ln p (…, vocab)."""
-        table = self.table()
-        near = F.log_softmax(self.near(h, table), dim=-1)
-        frequent, groups = near.split([self.edges[0], len(self.cutoffs)], dim=-1)
-        inside = [F.log_softmax(self.group(h, k, table), -1) for k in range(len(self.cutoffs))]
-        parts = [group[..., None] + p for group, p in zip(groups.unbind(-1), inside, strict=True)]
+        first, *groups = self._rows(self.table())
+        near = F.log_softmax(self.near(h, first), dim=-1)
+        frequent, chances = near.split([self.edges[0], len(self.cutoffs)], dim=-1)
+        inside = [F.log_softmax(F.linear(h, *words), -1) for words in groups]
+        parts = [group[..., None] + p for group, p in zip(chances.unbind(-1), inside, strict=True)]
         return torch.cat([frequent, *parts], dim=-1)
 
-    def near(self, h: Tensor, table=None) -> Tensor:
+    def near(self, h: Tensor, frequent=None) -> Tensor:
         """Features (…, embedding) → scores of the frequent words, then of the groups."""
-        table, first = self.table() if table is None else table, self.edges[0]
-        frequent = F.linear(h, table[:first], self.bias[:first])
-        return torch.cat([frequent, F.linear(h, self.groups, self.groups_bias)], dim=-1)
+        words = F.linear(h, *(frequent or self._rows(self.table())[0]))
+        return torch.cat([words, F.linear(h, self.groups, self.groups_bias)], dim=-1)
 
-    def group(self, h: Tensor, k: int, table=None) -> Tensor:
+    def group(self, h: Tensor, k: int) -> Tensor:
         """Features (…, embedding) → scores (…, size) of the words of group k."""
-        table, words = self.table() if table is None else table, slice(*self.edges[k : k + 2])
-        return F.linear(h, table[words], self.bias[words])
+        return F.linear(h, *self._rows(self.table())[k + 1])
 
     @torch.no_grad()
     def folded(self) -> "TiedWordModel":

@@ -6,6 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.checkpoints import load_model, save_model
-from lecture_utils.corpora import CorpusError, load_novel, story_text
+from lecture_utils.corpora import CorpusError, load_novel, read_text, story_text
 from lecture_utils.distributed import pick_device, place, together, use_threads
 from lecture_utils.files import DATA, check_writable, speak_on_any_console
 from lecture_utils.models import TiedWordModel
@@ -26,6 +27,7 @@ from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 PRETRAINED = DATA / "pretrained" / "novel.pt"
 BATCH_SIZE, SEQ_LEN = 32, 35
 STEPS = 2460  # ten epochs of the novel; more do not help
+IN_MEMORY = 20_000_000  # bytes of a file that need not be read line by line
 ABOUT = "Обучить сеть на словах длинного текста и сохранить её веса."
 
 
@@ -53,12 +55,16 @@ def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
 
 
 def find_corpus(name: str, folder: str | Path) -> Corpus:
-    """The corpus called `novel` or `story`, or that of a file, its ids in `folder`; CorpusError."""
+    """The corpus called `novel` or `story`, or that of a file; CorpusError.
+
+    A file up to IN_MEMORY may have any encoding of `read_text`; the ids of another lie in `folder`.
+    """
     if name in ("novel", "story"):
         return divide((load_novel() if name == "novel" else story_text()).text)
     if not Path(name).is_file():
         raise CorpusError(f"Корпуса «{name}» нет: назовите файл с текстом, novel или story.")
-    return divide_file(name, folder)
+    is_small = Path(name).stat().st_size <= IN_MEMORY
+    return divide(read_text(name)) if is_small else divide_file(name, folder)
 
 
 def divide_file(path: str | Path, folder: str | Path) -> Corpus:
@@ -169,11 +175,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options of the command line. Raises ValueError that names the option."""
     parser = argparse.ArgumentParser("python -m lecture_utils.novel", description=ABOUT)
     for name, kind, default, about in (
-        ("--corpus", str, "novel", "файл в UTF-8 любого размера, novel или story"),
+        ("--corpus", str, "novel", "файл с текстом (больше 20 МБ — в UTF-8), novel или story"),
         ("--minutes", float, None, "сколько учиться; 5, если не задано --steps"),
         ("--steps", int, None, "сколько шагов сделать"),
         ("--batch-size", int, BATCH_SIZE, "сколько потоков текста учить сразу"),
-        ("--every", int, 500, "сколько шагов между проверками"),
+        ("--every", int, 500, "сколько шагов между проверками, но не больше эпохи"),
         ("--seed", int, 0, "зерно случайных чисел"),
         ("--threads", int, 1, "сколько потоков процессора занять"),
         ("--checkpoint", str, None, "файл, из которого прерванное обучение продолжают"),
@@ -224,7 +230,9 @@ def _train_as_asked(options: argparse.Namespace) -> None:
             f"В тексте {found} слов и знаков, а при --batch-size {options.batch_size} нужно "
             f"не меньше {needed}: возьмите текст подлиннее или уменьшите --batch-size."
         )
-    plan, is_first = recipe(options.steps, 60 * options.minutes, options.every), place()[0] == 0
+    every = min(options.every, max(1, len(corpus.train) // (options.batch_size * SEQ_LEN)))
+    plan, is_first = recipe(options.steps, 60 * options.minutes, every), place()[0] == 0
+    plan = replace(plan, patience=10)  # a short text would be learned by heart
     model, history = train_novel(
         corpus,
         plan,
@@ -237,6 +245,8 @@ def _train_as_asked(options: argparse.Namespace) -> None:
     if history.stopped == "interrupted":
         raise InterruptedError("Обучение прервано, веса не записаны.")
     if is_first:
+        if history.stopped == "patience":
+            print("Проверка больше не улучшается, сеть только зубрит: взяты лучшие веса.")
         path = _save_somewhere(options.output, model, corpus.vocabulary)
         score = f"{held_out(model, corpus.valid):.2f}".replace(".", ",")
         print(

@@ -120,11 +120,11 @@ class Vocabulary:
         """Tokens of the numbers, specials included."""
         return [self.tokens[number] for number in ids]
 
-    def parts(self) -> list[list[int]]:
-        """For each token the numbers, from 1, of its parts that others have too; 0 fills up."""
+    def parts(self, least: int = 2) -> list[list[int]]:
+        """For each token the numbers, from 1, of parts that `least` tokens have; 0 fills up."""
         rows = [[] if token[0] == "⟨" else word_parts(token) for token in self.tokens]
         counts = Counter(part for row in rows for part in row)
-        shared = sorted(part for part, n in counts.items() if n > 1)
+        shared = sorted(part for part, n in counts.items() if n >= least)
         number = {part: k for k, part in enumerate(shared, start=1)}
         known = [[number[part] for part in row if part in number] for row in rows]
         longest = max(1, *map(len, known))

@@ -39,12 +39,12 @@ def luminance(color) -> float:
 
 
 def coloured(symbols, values=None, **options):
-    """The figure; a glyph missing in the font, which matplotlib warns of, is an error."""
+    """The figure, drawn; a warning while it is laid out is an error."""
     values = np.linspace(0, 9, len(symbols)) if values is None else values
-    figure = plots.coloured(symbols, values, label=LABEL, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plots.png(figure)
+        figure = plots.coloured(symbols, values, label=LABEL, **options)
+    plots.png(figure)
     return figure
 
 

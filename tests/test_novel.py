@@ -177,8 +177,22 @@ def test_an_unknown_corpus_is_refused(refused):
 
 
 def test_a_file_that_cannot_be_read_as_text_is_refused(refused, tmp_path):
-    (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x00\x01" * 99)
-    refused("не в UTF-8", "--corpus", tmp_path / "noise.txt")
+    (tmp_path / "noise.txt").write_bytes(bytes(range(128)) * 99)
+    refused("двоичный", "--corpus", tmp_path / "noise.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1251"])
+def test_a_file_is_read_in_the_encodings_that_the_notebook_reads(file, corpus, encoding):
+    file.write_text(TEXT, encoding=encoding)
+    found = novel.find_corpus(str(file), file.parent)
+    assert found.vocabulary.tokens == corpus.vocabulary.tokens
+    assert found.train.tolist() == corpus.train.tolist()
+
+
+def test_a_file_too_large_for_memory_is_read_line_by_line(file, corpus, monkeypatch):
+    monkeypatch.setattr(novel, "IN_MEMORY", file.stat().st_size - 1)
+    monkeypatch.delattr(novel, "read_text")  # which would read it whole
+    assert novel.find_corpus(str(file), file.parent).train.tolist() == corpus.train.tolist()
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root reads everything")
@@ -339,12 +353,12 @@ def torchrun(count: int, code: str, *arguments) -> None:
 
 
 def test_an_unreadable_corpus_is_one_sentence_of_several_processes(tmp_path):
-    (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x00\x01" * 99)
+    (tmp_path / "noise.txt").write_bytes(bytes(range(128)) * 99)
     code = "import sys; from lecture_utils.novel import main; sys.exit(main(sys.argv[1:]))"
     with pytest.raises(subprocess.CalledProcessError) as caught:
         torchrun(2, code, "--corpus", tmp_path / "noise.txt", "--output", tmp_path / "w.pt")
     said = caught.value.stderr.decode()
-    assert said.count("noise.txt» не в UTF-8") == 1
+    assert said.count("noise.txt» двоичный") == 1
     assert "lecture_utils/" not in said  # what follows is torchrun's own report
     assert [path.name for path in tmp_path.iterdir()] == ["noise.txt"]
 

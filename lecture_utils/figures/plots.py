@@ -6,6 +6,7 @@ Every function returns a Figure whose label is its alternative text; `show` hand
 import base64
 import io
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -45,7 +46,9 @@ def png(figure: Figure, scale: float = 1.5) -> bytes:
         if type(axis.get_major_formatter()) is ScalarFormatter:
             axis.set_major_formatter(DecimalComma())
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=scale * figure.dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a sign without a shape is seen as a box
+        figure.savefig(buffer, format="png", dpi=scale * figure.dpi)
     return buffer.getvalue()
 
 
@@ -60,6 +63,11 @@ def show(figure: Figure) -> None:
         metadata={"image/png": {"alt": alt, "width": width, "height": height}},
         raw=True,
     )
+
+
+def _short(words: Sequence[str]) -> list[str]:
+    """Words to stand at an axis: a long one, such as an address, would leave no place to it."""
+    return [word if len(word) <= 12 else f"{word[:11]}…" for word in words]
 
 
 def smooth(values: Sequence[float], width: int) -> np.ndarray:
@@ -149,7 +157,7 @@ def distributions(rules: Mapping[str, Sequence[float]], symbols: Sequence[str]) 
     for axes, (name, probs) in zip(panels, rules.items(), strict=True):
         axes.bar(places, probs, color=OUTPUT)
         axes.stairs(first, np.arange(len(symbols) + 1) - 0.5, color=PALETTE["ink"], linestyle=":")
-        axes.set_xticks(places, symbols, parse_math=False, **look)  # a text may hold a $
+        axes.set_xticks(places, _short(symbols), parse_math=False, **look)  # a text may hold a $
         axes.set_title(name, fontsize="medium")
     panels[0].set_ylabel("вероятность")
     best = "; ".join(
@@ -170,7 +178,8 @@ def over_text(
     whole = {"where": np.asarray(marked), "step": "mid", "transform": axes.get_xaxis_transform()}
     look = {"color": PALETTE["V"], "alpha": 0.15, "hatch": "//"}
     axes.fill_between(places, 0, 1, **whole, **look, label="внутри кавычек")
-    axes.set_xticks(places, words, rotation=90 * (max(map(len, words)) > 1), parse_math=False)
+    turn = 90 * (max(map(len, words)) > 1)
+    axes.set_xticks(places, _short(words), rotation=turn, parse_math=False)
     axes.margins(x=0.01)
     axes.legend(loc="upper right")
     low, high = words[int(np.argmin(values))], words[int(np.argmax(values))]

@@ -40,7 +40,7 @@ def work(text: Path, streams: int, steps: int) -> None:
     empty = resident()
     with distributed.together():
         begun = time.perf_counter()
-        corpus = novel.find_corpus(str(text), text.parent)
+        corpus = novel.divide_file(text, text.parent)
         building = time.perf_counter() - begun
         torch.manual_seed(0)
         model = WordModel(len(corpus.vocabulary), 128, 256, cutoffs=(1000, 4000))
