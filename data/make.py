@@ -1,6 +1,7 @@
 """Results too long for a notebook: `python data/make.py lags` remakes data/lags.csv in minutes.
 
 So do the other tables of TABLES; what reads the novel wants LECTURE_NOVEL to name it.
+`python data/make.py pictures` remakes the pictures of README in .github/.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from itertools import product
 
 import numpy as np
 import torch
+from matplotlib import style
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot, pad
 from tqdm import tqdm
@@ -32,9 +34,19 @@ from lecture_utils.corpora import (
     storyteller,
 )
 from lecture_utils.distributed import use_threads
+from lecture_utils.figures import plots
+from lecture_utils.figures.style import STYLES
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
-from lecture_utils.probes import LETTERS, load_letters, spectral_radius, watch_letters
+from lecture_utils.novel import load_pretrained
+from lecture_utils.probes import (
+    LETTERS,
+    load_letters,
+    random_rnn,
+    rnn_panel,
+    spectral_radius,
+    watch_letters,
+)
 from lecture_utils.tasks import (
     TEMPORAL_ORDER_SYMBOLS,
     anbn,
@@ -44,7 +56,7 @@ from lecture_utils.tasks import (
     two_speeds,
 )
 from lecture_utils.training import History, Plan, evaluate, progress_bar, train
-from lecture_utils.vocabulary import LIST_SPECIALS, NAME_SPECIALS, Vocabulary, split_words
+from lecture_utils.vocabulary import LIST_SPECIALS, NAME_SPECIALS, UNK, Vocabulary, split_words
 
 SEEDS = range(5)
 NETS = {  # all the nets of the lag experiment: the layer and how it starts
@@ -456,16 +468,25 @@ NAME_NETS = {  # the ladder of notebook 06, then three cells with as many weight
 }
 
 
-def learn_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32, lr=0.01,
-                steps=1000, dropout=0.0, decay=False):  # fmt: skip
-    """Train as `fit` of notebook 06 does: perplexities on women's and men's names held out.
+def learn_names(seed, **settings) -> list[float]:
+    """Train as `fit_names` does: perplexities on women's and men's names of the ninth tenth.
 
-    These are the names of the ninth tenth; where only women's were learned, men's have no score.
+    Where only women's were learned, men's have no score.
     """
+    model, letters, valid = fit_names(seed, **settings)
+    encode = lambda part: [letters.encode_name(n.name, n.gender) for n in part]
+    women, men = ([n for n in valid if n.gender == gender] for gender in "fm")
+    scored = [women, men] if settings.get("whose", "all") == "all" else [women]
+    return [math.exp(evaluate(model, NameBatches(encode(part), 200))) for part in scored]
+
+
+def fit_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32, lr=0.01,
+              steps=1000, dropout=0.0, decay=False):  # fmt: skip
+    """Train as `fit` of notebook 06 does: the model, its letters, the names of the ninth tenth."""
     names = read_names()
     mixed = [names[k] for k in np.random.default_rng(0).permutation(len(names))]
     eight, nine = len(names) * 8 // 10, len(names) * 9 // 10
-    learned, valid = mixed[:eight], mixed[eight:nine]
+    learned = mixed[:eight]
     letters = Vocabulary.build("".join(n.name for n in learned), NAME_SPECIALS, always=ALPHABET)
     if whose != "all":
         learned = [n for n in learned if n.gender == "f" and (n.lecture or whose == "women")]
@@ -475,9 +496,7 @@ def learn_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32,
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     batches = NameBatches(encode(learned), batch_size, seed)
     train(model, batches, optimizer, Plan(steps, decay=decay))
-    women, men = ([n for n in valid if n.gender == gender] for gender in "fm")
-    scored = [women, men] if whose == "all" else [women]
-    return [math.exp(evaluate(model, NameBatches(encode(part), 200))) for part in scored]
+    return model, letters, mixed[eight:nine]
 
 
 LIST_NETS = {  # of a list of one's own: the net of notebook 06, then one thing changed
@@ -811,6 +830,51 @@ def truncation():
         yield row | {"loss": f"{loss:.4f}"}
 
 
+def gradients():
+    """The thermometer of notebook 03: linear RNNs of a spectral radius below, at and above 1."""
+    panels = {}
+    for rho in (0.9, 1.0, 1.1):
+        nets = [random_rnn(rho, seed) for seed in range(5)]
+        panels[f"ρ = {rho}".replace(".", ",")] = rnn_panel("линейная", nets, 50)
+    return plots.thermometer(panels)
+
+
+def surprise_of_words():
+    """What the ready net writes, by the rule of notebook 07, on the colours of its surprise."""
+    model, vocabulary = load_pretrained()
+    start, unknown = torch.tensor(vocabulary.encode(["Анна"])), vocabulary.encode([UNK])
+    ids = sampling.likeliest(model, start, 60, top_p=0.9, forbidden=unknown)
+    bits = sampling.surprise(model, ids)
+    label = "неожиданность слова, биты"
+    return plots.coloured(vocabulary.decode(ids.tolist()), bits, label=label)
+
+
+def invented_names(steps: int = 1000):
+    """Names that the net of notebook 06 invents and no list has, on the colours of its surprise."""
+    model, letters, _ = fit_names(0, **NAME_NETS["gru_64_dropout"] | {"steps": steps})
+    known, signs, bits = {n.name for n in read_names()}, [], []
+    for gender in "fm":
+        rule = {"gender": gender, "temperature": 0.7, "seed": 0}
+        drawn = dict.fromkeys(sampling.sample_names(model, letters, 40, **rule))
+        for name in [name for name in drawn if name and name not in known][:10]:
+            seen = sampling.surprise(model, letters.encode_name(name, gender)).tolist()
+            signs += [*name, " "]
+            bits += [*seen[1:-1], math.nan]
+    return plots.coloured(signs, bits, label="неожиданность буквы, биты")
+
+
+README_PICTURES = DATA.parent / ".github"
+PICTURES = {make.__name__: make for make in (gradients, surprise_of_words, invented_names)}
+
+
+def make_pictures() -> None:
+    """The pictures of README, each written whole."""
+    style.use(STYLES / "lecture.mplstyle")
+    for name, make in PICTURES.items():
+        with written_whole(README_PICTURES / f"{name}.png", "wb") as file:
+            file.write(plots.png(make()))
+
+
 MAKERS = [lags, truncation, depth, scales, distance]
 MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results]
 TABLES = {make.__name__: make for make in MAKERS}
@@ -820,9 +884,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Make one table and write it whole; returns the exit status: 2 for bad input."""
     speak_on_any_console()
     parser = argparse.ArgumentParser(prog="python data/make.py", description=__doc__)
-    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("table", choices=[*TABLES, "pictures"])
     name = parser.parse_args(arguments).table
     use_threads()
+    if name == "pictures":
+        make_pictures()
+        return 0
     try:
         rows = list(tqdm(TABLES[name](), unit="row", delay=1))
     except CorpusError as error:

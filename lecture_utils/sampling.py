@@ -2,11 +2,12 @@
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from lecture_utils.batching import Batch
 from lecture_utils.models import LanguageModel
 from lecture_utils.vocabulary import BEGIN, END, UNK, Vocabulary, join_words, split_words
 
@@ -114,6 +115,34 @@ def generate(model: LanguageModel, prompt: Tensor, length: int, *, end=None, **o
         if end is not None and (torch.stack(drawn) == end).any(0).all():
             break
     return torch.stack(drawn, dim=1)
+
+
+@torch.no_grad()
+def surprise(model: LanguageModel, ids: Sequence[int], window: int = 500) -> Tensor:
+    """Bits −log₂ p of each symbol of a text (time,) after all before it; the first has none: nan.
+
+    The state is carried from window to window. Dropout is off.
+    """
+    ids, device = torch.as_tensor(ids), next(model.parameters()).device
+    was_training, state, bits = model.training, None, [torch.full((1,), torch.nan)]
+    model.eval()
+    for start in range(0, len(ids) - 1, window):
+        part = ids[None, start : start + window + 1]  # (1, time): what follows its last is next
+        nats, state = model.nats(Batch(part[:, :-1], part[:, 1:]).to(device), state)
+        bits.append(nats.cpu() / math.log(2))
+    model.train(was_training)
+    return torch.cat(bits)[: len(ids)]
+
+
+def likeliest(model: LanguageModel, prompt: Tensor, length: int, count=8, **options) -> Tensor:
+    """The best of `count` continuations of `prompt` (time,), with it: (time + length,).
+
+    The best has the highest mean ln p under the model itself, whatever rule the symbols were drawn
+    by. `options` are those of `symbols`.
+    """
+    start = prompt.expand(count, -1)
+    texts = torch.cat([start, generate(model, start, length, **options).cpu()], dim=1)
+    return min(texts, key=lambda text: surprise(model, text)[len(prompt) :].mean().item())
 
 
 def sample_names(

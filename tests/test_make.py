@@ -1,6 +1,8 @@
 """data/make.py: its tables are whole, a small part of each is made again."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import make
 import numpy as np
@@ -294,3 +296,37 @@ def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
         make.main(["everything"])
     error = capsys.readouterr().err
     assert all(name in error for name in make.TABLES)
+
+
+# The pictures of README
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    """Width and height, as the head of a PNG tells them."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+
+
+def test_readme_opens_with_pictures_that_are_light_and_told_in_words():
+    root = Path(make.__file__).parents[1]
+    opening = (root / "README.md").read_text("utf-8").split("\n## ")[0]
+    named = dict(re.findall(r"!\[([^\]]+)\]\(\.github/(\w+)\.png\)", opening))
+    assert list(named.values()) == list(make.PICTURES)
+    assert all(re.search("[а-яё]{3}", alt) for alt in named)
+    assert {path.stem for path in (root / ".github").glob("*.png")} == set(make.PICTURES)
+    for name in make.PICTURES:
+        assert len((root / ".github" / f"{name}.png").read_bytes()) < 150_000
+
+
+def test_one_command_makes_the_pictures_of_readme_again(tmp_path, monkeypatch):
+    """What a network draws may differ in a word on another CPU, so only the form is compared."""
+    few = {"invented_names": lambda: make.invented_names(steps=50)}
+    monkeypatch.setattr(make, "PICTURES", make.PICTURES | few)
+    kept = make.README_PICTURES
+    monkeypatch.setattr(make, "README_PICTURES", tmp_path)
+    assert make.main(["pictures"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in make.PICTURES}
+    for path in tmp_path.iterdir():
+        width, height = size_of(path.read_bytes())
+        old_width, old_height = size_of((kept / path.name).read_bytes())
+        assert width == old_width and height == pytest.approx(old_height, rel=0.4)

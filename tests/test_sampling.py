@@ -15,8 +15,10 @@ from lecture_utils.sampling import (
     draw,
     entropy,
     generate,
+    likeliest,
     sample_names,
     stream_text,
+    surprise,
 )
 from lecture_utils.vocabulary import NAME_SPECIALS, UNK, Vocabulary
 
@@ -304,3 +306,52 @@ def test_a_word_is_on_the_page_before_the_next_is_drawn(words, monkeypatch):
     monkeypatch.setattr(words, "features", lambda *a: steps.append(1) or features(*a))
     stream = stream_text(words, WORDS, "Все", 5)
     assert [len(steps) for _ in stream] == [0, 1, 2, 3, 4, 5]
+
+
+# How surprising a text is
+
+NETS = {
+    "letters": lambda: LetterModel(12, 6, "gru", dropout=0.5),
+    "words": lambda: WordModel(12, 6, 8, dropout=0.5, cutoffs=(4, 8)),
+    "tied": lambda: TiedWordModel(12, 6, 8, (4, 8), torch.randint(5, (12, 3))),
+}
+some_ids = st.lists(st.integers(0, 11), min_size=1, max_size=40)
+
+
+@pytest.mark.parametrize("net", NETS)
+@given(some_ids, st.integers(1, 50))
+@settings(max_examples=15, deadline=None)
+def test_surprise_is_that_of_one_forward_pass_however_the_text_is_cut(net, ids, window):
+    torch.manual_seed(0)
+    model = NETS[net]().eval()
+    bits = surprise(model, ids, window)
+    assert len(bits) == len(ids) and bits[0].isnan()
+    log_probs = model(torch.tensor([ids]))[0][0, :-1]
+    told = -log_probs.gather(1, torch.tensor(ids)[1:, None])[:, 0] / math.log(2)
+    torch.testing.assert_close(bits[1:], told, rtol=1e-4, atol=1e-4)
+
+
+def test_a_net_that_knows_nothing_is_surprised_by_the_logarithm_of_the_alphabet():
+    model = LetterModel(8, 4)
+    torch.nn.init.zeros_(model.head.weight), torch.nn.init.zeros_(model.head.bias)
+    assert surprise(model, [3, 1, 4, 1])[1:].tolist() == pytest.approx([3, 3, 3])
+
+
+def test_surprise_has_no_dropout_and_leaves_the_net_as_it_was():
+    model = NETS["letters"]().train()
+    ids = list(range(12))
+    torch.testing.assert_close(surprise(model, ids), surprise(model, ids), equal_nan=True)
+    assert model.training
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_likeliest_of_several_texts_is_that_of_the_least_surprise(net):
+    torch.manual_seed(1)
+    model, prompt = NETS[net]().eval(), torch.tensor([5, 2, 7])
+    best = likeliest(model, prompt, 9, count=6, seed=3, top_p=0.9)
+    drawn = generate(model, prompt.expand(6, -1), 9, seed=3, top_p=0.9)
+    texts = [torch.cat([prompt, row]) for row in drawn]
+    means = [surprise(model, text)[3:].mean().item() for text in texts]
+    assert len(set(means)) == 6
+    assert torch.equal(best, texts[means.index(min(means))])
+    assert torch.equal(likeliest(model, prompt, 9, count=1, seed=3, top_p=0.9)[:3], prompt)

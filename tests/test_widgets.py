@@ -12,9 +12,9 @@ from lecture_utils import probes
 from lecture_utils.batching import NameBatches
 from lecture_utils.figures import diagrams, plots, widgets
 from lecture_utils.metrics import nearest
-from lecture_utils.models import LetterModel
+from lecture_utils.models import LetterModel, WordModel
 from lecture_utils.training import Plan, train
-from lecture_utils.vocabulary import LIST_SPECIALS, Vocabulary
+from lecture_utils.vocabulary import LIST_SPECIALS, UNK, Vocabulary
 
 PHRASE = "Старик потерял ключ, а медведь спал."
 LN_P = torch.log_softmax(torch.arange(0, -30, -1) / 4, 0)  # thirty symbols, the first is likeliest
@@ -267,6 +267,141 @@ def test_what_a_list_holds_is_not_read_as_html(learnt):
 def test_a_reader_without_a_kernel_is_told_the_inventions(inventor, learnt):
     assert repr(inventor) == repr(widgets.Inventor(*learnt, REAL))
     assert all(name in repr(inventor) for name, *_ in shown(inventor))
+
+
+# The writer
+
+TALE_NET, TALE_LETTERS = MODEL
+WORDS = Vocabulary([UNK, *"кот пёс лиса ёж спал ел . , и –".split()])
+
+
+def words_net():
+    torch.manual_seed(0)
+    return WordModel(len(WORDS), 8, 16)
+
+
+def writer(kind="words", start="кот и", length=12):
+    """A writer of a few words or letters; made and told nothing yet."""
+    net = (words_net(), WORDS) if kind == "words" else (TALE_NET, TALE_LETTERS)
+    made = widgets.LiveWriter(*net, start)
+    made.controls["length"].min = 1
+    made.controls["length"].value = length
+    return made
+
+
+def press(made, name, wait=True):
+    made.buttons[name].click()
+    if wait:
+        with made._writing:  # held while a thread writes
+            pass
+
+
+@pytest.mark.parametrize(("kind", "start"), [("words", "кот и"), ("letters", "Старик спал ")])
+def test_it_writes_as_much_as_it_is_told_and_colours_it(kind, start):
+    made = writer(kind, start)
+    press(made, "дальше")
+    begun = len(start) if kind == "letters" else 2
+    assert len(made.tokens) == len(made.ids) == begun + 12
+    assert "⟨" not in "".join(made.tokens) and made.message.value.endswith("></p>")
+    assert start in html.unescape(made.text.value)
+    (alt,) = re.findall('alt="(.*?)"', made.picture.value, re.DOTALL)
+    assert "неожиданность, биты" in alt and "Больше всего" in alt
+
+
+def test_it_goes_on_from_where_it_stands_as_if_it_had_never_stopped():
+    whole, parts = writer(length=24), writer(length=12)
+    press(whole, "дальше")
+    press(parts, "дальше"), press(parts, "дальше")
+    assert parts.tokens == whole.tokens
+
+
+def test_from_the_beginning_it_writes_another_text():
+    made = writer()
+    press(made, "дальше")
+    first = made.tokens
+    press(made, "сначала")
+    assert made.tokens[:2] == first[:2] and made.tokens != first and len(made.tokens) == 14
+
+
+def test_a_new_beginning_is_read():
+    made = writer()
+    press(made, "дальше")
+    made.controls["start"].value = "лиса ела ."
+    press(made, "дальше")
+    assert made.tokens[:3] == ["лиса", "ела", "."]
+    assert "не знает и читает их как ⟨unk⟩: ела." in made.message.value
+    assert made.ids[:3] == WORDS.encode(["лиса", "ела", "."])
+
+
+def test_stop_is_heard_while_it_writes():
+    made = writer(length=300)
+    press(made, "дальше", wait=False)
+    assert [button.disabled for button in made.buttons.values()] == [True, False, True]
+    press(made, "дальше", wait=False)  # a second click while it writes changes nothing
+    press(made, "стоп")
+    assert 0 < len(made.tokens) < 100 and made.picture.value
+    assert [button.disabled for button in made.buttons.values()] == [False, True, False]
+    written = made.tokens
+    made.controls["length"].value = 5
+    press(made, "дальше")
+    assert made.tokens[: len(written)] == written and len(made.tokens) == len(written) + 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "told"),
+    [
+        ("words", "  ", "Начало пусто"),
+        ("letters", "", "Начало пусто"),
+        ("letters", "Hello", "Сеть не знает таких символов: «H»"),
+    ],
+)
+def test_a_beginning_that_cannot_be_read_is_told_and_the_text_stays(kind, start, told):
+    made = writer(kind, "кот", length=3)
+    press(made, "дальше")
+    before = made.text.value
+    made.controls["start"].value = start
+    press(made, "дальше")
+    assert told in html.unescape(made.message.value) and made.text.value == before
+    made.controls["start"].value = "кот"
+    press(made, "дальше")
+    assert made.message.value.endswith("></p>") and len(made.tokens) > 3
+
+
+def test_the_controls_are_looked_at_before_each_symbol():
+    made = writer()
+    made.controls["temperature"].value = 0
+    press(made, "дальше")
+    log_probs, _ = words_net().eval()(torch.tensor([made.ids]))
+    log_probs[..., 0] = -torch.inf  # ⟨unk⟩ is never written
+    assert log_probs[0, 1:-1].argmax(-1).tolist() == made.ids[2:]
+
+
+def test_two_writers_and_a_training_do_not_disturb_each_other():
+    net = words_net()
+    made = [widgets.LiveWriter(net, WORDS, "кот") for _ in range(2)]
+    for one in made:
+        one.controls["length"].value = 20
+        press(one, "дальше", wait=False)
+    net.train()
+    for parameter in net.parameters():
+        parameter.data.mul_(0)
+    for one in made:
+        with one._writing:
+            assert len(one.tokens) == 21
+    assert made[0].tokens == made[1].tokens  # of one seed
+
+
+def test_what_a_net_writes_is_not_read_as_html():
+    vocabulary = Vocabulary([UNK, "<b>", "&", "кот"])
+    torch.manual_seed(0)
+    made = widgets.LiveWriter(WordModel(4, 4, 4), vocabulary, "кот")
+    made.controls["length"].value = 20
+    press(made, "дальше")
+    assert "<b>" in made.tokens and "<b>" not in made.text.value
+
+
+def test_a_reader_without_a_kernel_is_told_what_would_be_written():
+    assert repr(writer()) == repr(writer()) and "Начало: кот и" in repr(writer())
 
 
 # What the pictures say

@@ -5,19 +5,27 @@ Every function returns a Figure whose label is its alternative text; `show` hand
 
 import base64
 import io
+import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import ScalarFormatter
 
 from lecture_utils.figures.diagrams import PALETTE
 from lecture_utils.figures.style import comma
+from lecture_utils.vocabulary import join_words
 
 OUTPUT, GREY = PALETTE["output"], "#5F6B7A"
 LAND = LinearSegmentedColormap.from_list("land", ["#2B62A8", "#F1F4F7", "#C98A2B"])
@@ -180,6 +188,92 @@ def over_text(
         f"«{high}»; заштриховано то, что внутри кавычек."
     )
     return figure
+
+
+def coloured(
+    symbols: Sequence[str], values: Sequence[float], *, label: str, signed: bool = False
+) -> Figure:
+    """A text, each symbol on the colour of its value: 0 and more or, `signed`, −1…1; nan: white.
+
+    Letters stand in a grid, words as they are written. What does not fit on a slide is left out,
+    and a sentence says so. `label` names the values and their unit.
+    """
+    values, is_grid = np.asarray(values, float), max(map(len, symbols)) == 1
+    font = FontProperties(family="DejaVu Sans Mono" if is_grid else "DejaVu Sans", size=15)
+    shown = [_drawable(symbol, font) for symbol in symbols]
+    boxes = [box for box in _flow(symbols, shown, font) if box[1] < 12]  # lines on a slide
+    text = ("".join if is_grid else join_words)(symbols[: len(boxes)])
+    values, shown = values[: len(boxes)], shown[: len(boxes)]
+    told = _extremes(shown, values, 6 * is_grid, signed)
+    if len(boxes) < len(symbols):
+        told += f" Показано начало: символов {len(boxes)} из {len(symbols)}."
+    scale = Normalize(-1 if signed else 0, 1 if signed else np.nanmax([*values, 1e-9]))
+    cmap = LAND if signed else colormaps["YlOrBr"]
+    colors = cmap(scale(np.nan_to_num(values)))
+    colors[np.isnan(values)] = 1
+    height = 28 * boxes[-1][1] + 106
+    figure = Figure(figsize=(11, height / 72), layout="none")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-12, 780), ylim=(height - 8, -8))  # in points
+    axes.axis("off")
+    places = [Rectangle((x, 28 * line), width, 26) for x, line, width in boxes]
+    axes.add_collection(PatchCollection(places, facecolors=colors, edgecolors="white"))
+    for (x, line, width), sign, color in zip(boxes, shown, colors, strict=True):
+        look = {"font": font, "ha": "center", "parse_math": False}
+        look["color"] = "black" if color[:3] ** 2.2 @ [0.21, 0.72, 0.07] > 0.18 else "white"
+        axes.text(x + width / 2, 28 * line + 18, sign, **look)
+    axes.text(0, height - 58, told, size=12, parse_math=False)
+    bar = figure.add_axes((12 / 792, 26 / height, 0.3, 10 / height))
+    figure.colorbar(ScalarMappable(scale, cmap), cax=bar, orientation="horizontal")
+    axes.text(0.33 * 792, height - 34, label, size=12)
+    figure.set_label(f"Текст, раскрашенный по величине «{label}»: {text.strip()} … {told}")
+    return figure
+
+
+def _drawable(symbol: str, font: FontProperties) -> str:
+    """What is drawn of a symbol: a sign for an end of line, □ for what the font has not."""
+    symbol = symbol.translate({10: "¶", 13: "¶", 9: "→"})
+    symbol = symbol if len(symbol) <= 40 else f"{symbol[:39]}…"
+    symbol = f"◌{symbol}" if unicodedata.combining(symbol[0]) else symbol
+    glyph = get_font(findfont(font)).get_char_index  # 0 for a sign that it has not
+    return "".join(sign if glyph(ord(sign)) else "□" for sign in symbol)
+
+
+def _flow(symbols, shown, font) -> Iterator[tuple[float, int, float]]:
+    """x, line and width of each symbol, in lines of 768 points that end between words."""
+    if max(map(len, symbols)) == 1:
+        starts = [k == 0 or symbols[k - 1].isspace() for k in range(len(symbols))]
+        widths, blank = [13] * len(symbols), 0
+    else:
+        text, at, starts, blank = join_words(symbols), 0, [], 5
+        for symbol in symbols:
+            starts.append(at == 0 or text[at] == " ")
+            at += len(symbol) + (text[at] == " ")
+        measure = text_to_path.get_text_width_height_descent
+        widths = [measure(sign, font, False)[0] + 4 for sign in shown]
+    stops, x, line = [*np.flatnonzero(starts), len(symbols)], 0, 0
+    for first, end in pairwise(stops):
+        x += blank * (x > 0)
+        if x + sum(widths[first:end]) > 768 or symbols[first - 1] == "\n":
+            x, line = 0, line + (x > 0)
+        for width in widths[first:end]:
+            if x + width > 768:  # a word longer than a line
+                x, line = 0, line + 1
+            yield x, line, width
+            x += width
+
+
+def _extremes(shown, values, before, signed) -> str:
+    """The three symbols of the greatest values, a letter with some `before` it; the least one."""
+
+    def named(k):
+        letter = f"{''.join(shown[max(0, k - before) : k])}[{shown[k]}]"
+        return f"«{letter if before else shown[k]}» {comma(values[k])}"
+
+    order = [k for k in np.argsort(-values, kind="stable") if not np.isnan(values[k])]
+    if not order:
+        return ""
+    told = f"Больше всего: {', '.join(map(named, order[:3]))}."
+    return told + (f" Меньше всего: {named(order[-1])}." if signed else "")
 
 
 def seeds(

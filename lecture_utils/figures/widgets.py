@@ -1,22 +1,34 @@
 """Live widgets: thin shells of ipywidgets around pure functions that return a Figure."""
 
 import base64
+import copy
 import html
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import ipywidgets as w
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from lecture_utils import probes
 from lecture_utils.figures import diagrams, plots
 from lecture_utils.figures.style import comma
 from lecture_utils.metrics import nearest
-from lecture_utils.sampling import choice_probs, entropy, sample_names
+from lecture_utils.sampling import choice_probs, draw, entropy, sample_names, surprise
 from lecture_utils.training import History
+from lecture_utils.vocabulary import join_words, split_words
+
+
+def picture_html(figure: Figure) -> str:
+    """A figure as an element with its alternative text: `w.Image` has none."""
+    width = f"{figure.get_figwidth() * figure.dpi:.0f}px"
+    source = f"data:image/png;base64,{base64.b64encode(plots.png(figure)).decode()}"
+    look = f'decoding="sync" style="width: {width}; max-width: 100%"'
+    return f'<img src="{source}" alt="{html.escape(figure.get_label())}" {look}>'
 
 
 class Live(w.VBox):
@@ -28,7 +40,7 @@ class Live(w.VBox):
     def __init__(self, draw: Callable[..., Figure], **controls: w.ValueWidget):
         """`controls` are widgets under the names of the arguments of `draw`."""
         self.draw, self.controls = draw, controls
-        self.picture, self.message = w.HTML(), w.HTML()  # w.Image has no alternative text
+        self.picture, self.message = w.HTML(), w.HTML()
         for control in controls.values():
             control.style.description_width = "initial"
             control.observe(self.redraw, names="value")
@@ -43,11 +55,8 @@ class Live(w.VBox):
         except ValueError as error:
             self.message.value = f"<b>{html.escape(str(error))}</b>"
             return
-        self.alt, width = figure.get_label(), f"{figure.get_figwidth() * figure.dpi:.0f}px"
-        source = f"data:image/png;base64,{base64.b64encode(plots.png(figure)).decode()}"
-        look = f'decoding="sync" style="width: {width}; max-width: 100%"'
-        self.message.value = ""
-        self.picture.value = f'<img src="{source}" alt="{html.escape(self.alt)}" {look}>'
+        self.alt, self.message.value = figure.get_label(), ""
+        self.picture.value = picture_html(figure)
 
     def __repr__(self) -> str:
         """What a reader without a kernel sees in place of the widget, and a test compares."""
@@ -247,6 +256,107 @@ class Inventor(w.VBox):
     def __repr__(self) -> str:
         """What a reader without a kernel sees in place of the widget."""
         return f"Живая таблица (нужно запустить ячейку): {', '.join(row[0] for row in self.rows)}."
+
+
+class LiveWriter(w.VBox):
+    """A network that writes while the reader looks on, and then shows what surprised it.
+
+    A thread writes, so that the kernel can hear the buttons; the controls are looked at before each
+    symbol. The network is a copy: what is trained meanwhile, or another writer, does not disturb.
+    """
+
+    def __init__(self, model, vocabulary, start: str, seed: int = 0):
+        """`model` of words or of letters, `vocabulary` its own, `start` what it goes on from."""
+        self.model = copy.deepcopy(model).cpu().eval().folded()
+        self.vocabulary, self.generator = vocabulary, torch.Generator().manual_seed(seed)
+        usual = [token for token in vocabulary.tokens if token[0] != "⟨" or token == "⟨"]
+        self.forbidden = vocabulary.encode(set(vocabulary.tokens) - set(usual))
+        self.of_letters = max(map(len, usual)) == 1
+        self.read, self.tokens = None, []  # the beginning as it was read, the whole text
+        self._writing, self._asked = threading.Lock(), threading.Event()
+        self.controls = {
+            "start": w.Text(start, description="начало"),
+            "temperature": w.FloatSlider(1, min=0, max=2, step=0.05, description="температура T"),
+            "top_p": w.FloatSlider(0.9, min=0.05, max=1, step=0.05, description="ядро p"),
+            "length": w.IntSlider(100, 10, 300, 10, description="сколько написать"),
+        }
+        for control in self.controls.values():
+            control.style.description_width = "initial"
+        icons = {"дальше": "play", "стоп": "stop", "сначала": "refresh"}
+        self.buttons = {name: w.Button(description=name, icon=icons[name]) for name in icons}
+        for name, button in self.buttons.items():
+            button.on_click(partial(self._press, name))
+        self.message, self.text, self.picture = w.HTML(), w.HTML(), w.HTML()
+        rows = [w.HBox([*part.values()]) for part in (self.controls, self.buttons)]
+        super().__init__([*rows, self.message, self.text, self.picture])
+        rows[0].layout.flex_flow, rows[0].layout.grid_gap = "row wrap", "0 2em"
+        self.add_class("live-writer")
+        self._show(is_writing=False)
+
+    def _press(self, name: str, button) -> None:
+        """Go on in a thread of its own, unless one is at it; a beginning that is new is read."""
+        if name == "стоп":
+            self._asked.set()
+        elif self._writing.acquire(blocking=False):
+            self._asked.clear()
+            self._tell("")
+            try:
+                if name == "сначала" or self.controls["start"].value != self.read:
+                    self._begin(self.controls["start"].value)
+                self._show(is_writing=True)
+                threading.Thread(target=self._write).start()
+            except ValueError as error:
+                self._tell(str(error))
+                self._writing.release()
+
+    def _begin(self, start: str) -> None:
+        """Take up the beginning. Raises ValueError if it is empty or has a letter not known."""
+        text = unicodedata.normalize("NFC", start)
+        tokens = list(text) if self.of_letters else split_words(text)
+        if not tokens:
+            raise ValueError("Начало пусто: впишите хотя бы одно слово или одну букву.")
+        self.ids = self.vocabulary.encode(tokens)
+        unknown = [token for token in tokens if self.vocabulary.find(token) is None]
+        if unknown:
+            self._tell(f"Этих слов сеть не знает и читает их как ⟨unk⟩: {', '.join(unknown)}.")
+        self.read, self.tokens, self.x, self.state = start, tokens, torch.tensor([self.ids]), None
+
+    @torch.no_grad()
+    def _write(self) -> None:
+        """Symbol by symbol, the state carried, no faster than one reads; then the picture."""
+        value = lambda name: self.controls[name].value
+        try:
+            for _ in range(value("length")):
+                h, self.state = self.model.features(self.x, self.state)
+                rule = {name: value(name) for name in ("temperature", "top_p")}
+                symbol = draw(self.model, h[:, -1], self.generator, self.forbidden, **rule)
+                self.x, self.ids = symbol[:, None], self.ids + symbol.tolist()
+                self.tokens = self.tokens + self.vocabulary.decode(symbol.tolist())
+                self._show(is_writing=True)
+                if self._asked.wait(0.04) or not threading.main_thread().is_alive():
+                    break  # asked to, or the kernel is closing
+            end = slice(-max(150, value("length")), None)
+            bits = surprise(self.model, self.ids)[end]
+            figure = plots.coloured(self.tokens[end], bits, label="неожиданность, биты")
+            self.picture.value = picture_html(figure)
+        except Exception as error:  # whatever it is, it has to be seen beside the buttons
+            self._tell(f"Не вышло: {error}")
+        finally:
+            self._show(is_writing=False)
+            self._writing.release()
+
+    def _show(self, is_writing: bool) -> None:
+        text = html.escape(("".join if self.of_letters else join_words)(self.tokens))
+        self.text.value = f'<div style="white-space: pre-wrap; line-height: 1.5">{text}</div>'
+        for name, button in self.buttons.items():
+            button.disabled = is_writing != (name == "стоп")
+
+    def _tell(self, told: str) -> None:
+        self.message.value = f'<p role="status">{html.escape(told)}</p>'
+
+    def __repr__(self) -> str:
+        """What a reader without a kernel sees in place of the widget."""
+        return f"Сеть пишет сама (нужно запустить ячейку). Начало: {self.controls['start'].value}"
 
 
 class OwnNotebooks(w.VBox):

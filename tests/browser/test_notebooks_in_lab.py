@@ -114,6 +114,17 @@ def invent(box):
     assert first.all_inner_texts() == seen[-1]
 
 
+def write(box):
+    """Let a writer write some words and stop it: they are coloured."""
+    from playwright.sync_api import expect
+
+    start = box.locator("input[type=text]").input_value()
+    box.get_by_role("button", name="дальше").click()
+    expect(box).to_contain_text(re.compile(rf"{re.escape(start)}\s*(\S+ ){{3}}"), timeout=30_000)
+    box.get_by_role("button", name="стоп").click()
+    expect(box.locator("img[alt*=неожиданность]")).to_be_visible(timeout=30_000)
+
+
 def what_widgets_need(notebook):
     """The notebook without the code that its widgets do not rest on: nbval runs all of it."""
     wanted, kept = set(), []
@@ -166,3 +177,7 @@ def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(op
     assert len(inventors) == sum("widgets.Inventor(" in source for source in sources)
     for box in inventors:
         invent(box)
+    writers = page.locator(".live-writer").all()
+    assert len(writers) == sum("widgets.LiveWriter(" in source for source in sources)
+    for writer in writers:
+        write(writer)
