@@ -1,7 +1,8 @@
 """Results too long for a notebook: `python data/make.py lags` remakes data/lags.csv in minutes.
 
 So do the other tables of TABLES; what reads the novel wants LECTURE_NOVEL to name it.
-`python data/make.py pictures` remakes the pictures of README in .github/.
+`python data/make.py pictures` remakes the pictures of README in .github/, `name_weights` the nets
+of notebook 06 that it reads.
 """
 
 import argparse
@@ -499,6 +500,14 @@ def fit_names(seed, *, whose="all", cell="rnn", hidden_size=12, batch_size=32, l
     return model, letters, mixed[eight:nine]
 
 
+def make_name_weights() -> None:
+    """Nets 1…4 of notebook 06, which trains the first of its five itself; a row of bytes each."""
+    (DATA / "name_nets").mkdir(exist_ok=True)
+    for seed in SEEDS[1:]:
+        model, letters, _ = fit_names(seed, **NAME_NETS["gru_64_dropout"])
+        save_model(DATA / f"name_nets/{seed}.pt", model, letters, in_bytes=True)
+
+
 LIST_NETS = {  # of a list of one's own: the net of notebook 06, then one thing changed
     "gru_64": {},
     "rnn_64": {"cell": "rnn"},
@@ -878,17 +887,18 @@ def make_pictures() -> None:
 MAKERS = [lags, truncation, depth, scales, distance]
 MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results]
 TABLES = {make.__name__: make for make in MAKERS}
+FILES = {"pictures": make_pictures, "name_weights": make_name_weights}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Make one table and write it whole; returns the exit status: 2 for bad input."""
     speak_on_any_console()
     parser = argparse.ArgumentParser(prog="python data/make.py", description=__doc__)
-    parser.add_argument("table", choices=[*TABLES, "pictures"])
+    parser.add_argument("table", choices=[*TABLES, *FILES])
     name = parser.parse_args(arguments).table
     use_threads()
-    if name == "pictures":
-        make_pictures()
+    if name in FILES:
+        FILES[name]()
         return 0
     try:
         rows = list(tqdm(TABLES[name](), unit="row", delay=1))
