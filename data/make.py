@@ -29,8 +29,10 @@ from lecture_utils.corpora import (
     Text,
     cut,
     load_novel,
+    prose_files,
     read_list,
     read_names,
+    read_prose,
     story_text,
     storyteller,
 )
@@ -39,7 +41,7 @@ from lecture_utils.figures import plots
 from lecture_utils.figures.style import STYLES
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
 from lecture_utils.models import LAYERS, LetterModel, WordModel
-from lecture_utils.novel import load_pretrained
+from lecture_utils.novel import divide, load_pretrained, train_novel
 from lecture_utils.probes import (
     LETTERS,
     load_letters,
@@ -839,6 +841,49 @@ def truncation():
         yield row | {"loss": f"{loss:.4f}"}
 
 
+def taught(model, ids, steps):
+    """The ready network after so many steps on a text; the table of words stays as it was."""
+    model = model.folded().train()
+    model.words.requires_grad_(False)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    batches, adam = StreamBatches(ids, 16, 35), torch.optim.Adam(weights, lr=0.001, fused=True)
+    train(model, batches, adam, Plan(steps, clip=1.0, decay=True, every=steps))
+    return model
+
+
+def price(model, vocabulary, learned, words) -> float:
+    """Nats a character of `words`, ⟨unk⟩ charged for its letters."""
+    ids = torch.tensor(vocabulary.encode(words))
+    nats = evaluate(model, StreamBatches.to_score(ids, 1, 500)) * (len(ids) - 1)
+    unknown, rare = ([w for w in part if w not in vocabulary] for part in (words[1:], learned))
+    spelled = metrics.spelling_nats(unknown, sorted(set(rare)))
+    return metrics.nats_per_char(nats, spelled, len(" ".join(words[1:])) + 1)
+
+
+def transfer(author="dostoevsky", title="Игрок", epochs=2, alone=10):
+    """A book of another author: the ready network before and after it, a new one; ninth tenth."""
+    (file,) = (file for file in prose_files(author) if file.path.stem == title)
+    text = read_prose([file], f"«{title}»")[title].translate(str.maketrans("ёЁ", "еЕ"))
+    words = split_words(text)
+    a, b = (len(words) * tenths // 10 for tenths in (8, 9))
+    learned, held_out = words[:a], words[a:b]
+    model, vocabulary = load_pretrained()
+    yield {"net": "ready", "seed": 0, "nats": price(model, vocabulary, learned, held_out)}
+    ids = torch.tensor(vocabulary.encode(learned))
+    for seed in SEEDS[:3]:
+        torch.manual_seed(seed)
+        net = taught(load_pretrained()[0], ids, epochs * len(StreamBatches(ids, 16, 35)))
+        yield {"net": "taught", "seed": seed, "nats": price(net, vocabulary, learned, held_out)}
+    corpus = divide(text)
+    valid = StreamBatches.to_score(corpus.valid, 8, 100)
+    every = len(StreamBatches(corpus.train, 16, 35))
+    for seed in SEEDS[:3]:
+        plan = Plan(alone * every, seconds=899, clip=1.0, decay=True, every=every, patience=10)
+        net, _ = train_novel(corpus, plan, batch_size=16, seed=seed, valid=valid)
+        nats = price(net, corpus.vocabulary, learned, held_out)
+        yield {"net": "new", "seed": seed, "nats": nats}
+
+
 def gradients():
     """The thermometer of notebook 03: linear RNNs of a spectral radius below, at and above 1."""
     panels = {}
@@ -885,7 +930,7 @@ def make_pictures() -> None:
 
 
 MAKERS = [lags, truncation, depth, scales, distance]
-MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results]
+MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results, transfer]
 TABLES = {make.__name__: make for make in MAKERS}
 FILES = {"pictures": make_pictures, "name_weights": make_name_weights}
 

@@ -190,6 +190,7 @@ class TiedWordModel(LanguageModel):
         h, state = self.features(batch.x, state, table)  # (batch, time, embedding)
         h, y = batch.targets(h)  # (n, embedding), (n,)
         frequent, *groups = self._rows(table)
+        y = y.contiguous()
         group = torch.bucketize(y, y.new_tensor(self.cutoffs), right=True)  # 0: a frequent word
         place = torch.where(group > 0, self.edges[0] - 1 + group, y)
         nats = F.cross_entropy(self.near(h, frequent), place, reduction="none")
