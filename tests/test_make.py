@@ -1,14 +1,17 @@
 """data/make.py: its tables are whole, a small part of each is made again."""
 
+import math
 import re
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import make
 import numpy as np
 import pytest
 import torch
 
+from lecture_utils.checkpoints import load_model
 from lecture_utils.corpora import story_text
 from lecture_utils.files import read_table
 from lecture_utils.tasks import echo
@@ -330,3 +333,37 @@ def test_one_command_makes_the_pictures_of_readme_again(tmp_path, monkeypatch):
         width, height = size_of(path.read_bytes())
         old_width, old_height = size_of((kept / path.name).read_bytes())
         assert width == old_width and height == pytest.approx(old_height, rel=0.4)
+
+
+# Networks that notebooks read
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_net_of_the_names_lab_is_the_one_of_the_table(seed):
+    model, letters = load_model(make.DATA / f"name_nets/{seed}.pt")
+    names = make.read_names()
+    mixed = [names[k] for k in np.random.default_rng(0).permutation(len(names))]
+    ninth = mixed[len(names) * 8 // 10 : len(names) * 9 // 10]
+    women = [letters.encode_name(n.name, n.gender) for n in ninth if n.gender == "f"]
+    row = one_row("name_nets", net="gru_64_dropout", seed=str(seed))
+    found = math.exp(make.evaluate(model, make.NameBatches(women, 200)))
+    assert found == pytest.approx(float(row["women"]), rel=0.005)
+
+
+def test_a_small_part_of_the_transfer_is_made_again(monkeypatch):
+    file = SimpleNamespace(path=Path("Книга.txt"))
+    text = "\n".join(story_text().text.splitlines()[:400])
+    monkeypatch.setattr(make, "prose_files", lambda author: [file])
+    monkeypatch.setattr(make, "read_prose", lambda files, about: {"Книга": text})
+    rows = make.transfer("author", "Книга", epochs=2, alone=1)
+    ready, taught = next(rows), next(rows)
+    assert (ready["net"], taught["net"], taught["seed"]) == ("ready", "taught", 0)
+    assert 0.3 < taught["nats"] < ready["nats"] - 0.05
+
+
+def test_the_table_of_transfer_says_what_the_lab_tells():
+    found = {}
+    for row in read_table("transfer"):
+        found.setdefault(row["net"], []).append(float(row["nats"]))
+    assert [len(found[net]) for net in ("ready", "taught", "new")] == [1, 3, 3]
+    assert max(found["taught"]) < found["ready"][0] < min(found["new"])
