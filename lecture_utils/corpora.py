@@ -8,6 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -24,8 +25,8 @@ SHORTEST = 1000  # words and marks that the labs need
 # How files begin that are not plain text, in lower case.
 FORMATS = {
     b"%pdf": "PDF",
-    b"pk\x03\x04": "DOCX, EPUB или архив",
-    b"\xd0\xcf\x11\xe0": "DOC",
+    b"pk\x03\x04": "XLSX, DOCX, EPUB или архив",
+    b"\xd0\xcf\x11\xe0": "XLS или DOC",
     rb"{\rtf": "RTF",
     b"<?xml": "FB2 или другой XML",
     b"<fictionbook": "FB2",
@@ -47,11 +48,18 @@ STORY_NAMES = """
 
 # How the columns of a list of names are called, and what stands in the second.
 HEADERS = dict.fromkeys(("name", "names", "first name", "имя", "имена"), "name")
+# How else the column of a list of one's own may be called.
+TITLES = {*HEADERS, *"surname title city town word слово слова название наименование".split()}
+TITLES |= {"last name", *"фамилия фамилии город города река реки".split()}
 HEADERS |= dict.fromkeys(("gender", "sex", "пол"), "gender")
 GENDERS = {"": ""} | dict.fromkeys(
     "f female w woman girl ж жен женский женщина девочка".split(), "f"
 )
 GENDERS |= dict.fromkeys("m male man boy м муж мужской мужчина мальчик".split(), "m")
+
+
+# Of a list of one's own: symbols of an entry at most, entries at least, distinct symbols at most.
+LONGEST, FEWEST, MOST_SYMBOLS = 60, 20, 300
 
 
 class CorpusError(ValueError):
@@ -154,23 +162,93 @@ def read_names(path: str | Path = DATA / "names.csv") -> list[Name]:
     return list(names.values())
 
 
+def read_list(source: str | Path, column: str = "") -> list[str]:
+    """Read a list of one's own, in any alphabet: each entry once, capitals and blanks as written.
+
+    `source` is a path (encodings as for `read_text`) or the list itself, one entry a line; numbers
+    or bullets that stand before every entry are taken off. Of a table it takes the `column` with
+    this header, else the first with one of TITLES, else the first where most cells have letters.
+    A line tells what was read. Raises CorpusError for what no network can learn.
+    """
+    path = os.path.expanduser(str(source).strip(" \t\r\n\"'«»"))
+    is_file = os.path.exists(path)
+    if path and not is_file and not re.search("[\n,;]", path):
+        raise CorpusError(
+            f"Файла «{path}» нет: проверьте путь, а сам список вставьте по записи в строке."
+        )
+    rows = [row for _, row in _rows(read_text(path) if path and is_file else str(source))]
+    cells, which = _column(rows, column)
+    cells = [re.sub("[\xad\u200b\u200e\u200f\ufeff]", "", cell) for cell in cells]
+    cells = [cell for c in cells if (cell := " ".join(unicodedata.normalize("NFC", c).split()))]
+    mark = re.compile(r"(\d+[.)]|[-–—•*·])\s+")
+    if all(map(mark.match, cells)):
+        cells = [mark.sub("", cell, count=1) for cell in cells]
+    entries = list(dict.fromkeys(cells))
+    kept = [entry for entry in entries if len(entry) <= LONGEST]
+    symbols = "".join(sorted(set("".join(kept))))
+    twice, long = len(cells) - len(entries), len(entries) - len(kept)
+    left = f"повторов {twice}, записей длиннее {LONGEST} символов {long}" if twice + long else ""
+    if len(symbols) == 1:
+        raise CorpusError(f"Весь список — из одного символа «{symbols}»: возьмите список слов.")
+    if len(kept) < FEWEST:
+        raise CorpusError(
+            f"Разных записей в списке {len(kept)}{left and f' ({left})'}, а нужно не меньше "
+            f"{FEWEST}: добавьте, по одной в строке."
+        )
+    if len(symbols) > MOST_SYMBOLS:
+        raise CorpusError(
+            f"Разных символов в списке {len(symbols)}, а выучить можно до {MOST_SYMBOLS}: возьмите "
+            "язык с алфавитом или запишите иероглифы буквами."
+        )
+    print(f"Записей {len(kept)}{which}: {', '.join(kept[:3])}…{left and f' Не взято: {left}.'}")
+    return kept
+
+
+def _column(rows: list[list[str]], column: str) -> tuple[list[str], str]:
+    """The cells that `read_list` takes from a table, and words that say which column it is."""
+    if len(rows) < 2:
+        return (rows[0] if rows else []), ""  # a list in one line
+    columns = list(zip_longest(*rows, fillvalue=""))
+    wanted = {_plain(column)} if column else TITLES
+    named = [k for k, cell in enumerate(rows[0]) if _plain(cell) in wanted]
+    if column and not named:
+        raise CorpusError(f"Столбца «{column}» нет, а есть {', '.join(rows[0])}: назовите один.")
+    letters = [[any(map(str.isalpha, cell)) for cell in cells] for cells in columns]
+    texts = [k for k, has in enumerate(letters) if 2 * sum(has) > len(has)]
+    place = [*named, *texts, 0][0]
+    over_numbers = [has[0] and not any(has[1:]) for has in letters]
+    which = f", столбец {place + 1} из {len(columns)}" if len(columns) > 1 else ""
+    return list(columns[place][bool(named) or (any(over_numbers) and len(columns) > 1) :]), which
+
+
 def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The columns and the numbered rows of a list in any of the forms of `read_names`."""
+    rows = [(number, [_plain(cell) for cell in row]) for number, row in _rows(text)]
+    first = rows[0][1] if rows else []
+    if len(first) > 1 or HEADERS.keys() & first:
+        return [HEADERS.get(cell, cell) for cell in first], rows[1:]
+    return ["name"], rows
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """The numbered rows of a table, or of a list, that are not empty."""
     lines = text.split("\n")
-    told = re.fullmatch("sep=(.)", lines[0], re.IGNORECASE)  # the first line of some Excel files
+    told = re.fullmatch("sep=([;,|\t])", lines[0], re.I)  # the first line of some Excel files
     lines[0] = "" if told else lines[0]
     head = next((line for line in lines if _plain(line).strip(' ";,')), "").strip()
     table = csv.reader(
         (line + "\n" for line in lines),
         delimiter=told[1] if told else max(";\t,", key=head.count),
+        quoting=csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL,
         skipinitialspace=True,
     )
-    rows = [(table.line_num, [_plain(cell) for cell in row]) for row in table]
-    rows = [(number, row) for number, row in rows if "".join(row).strip(",;")]
-    first = rows[0][1] if rows else []
-    if len(first) > 1 or HEADERS.keys() & first:
-        return [HEADERS.get(cell, cell) for cell in first], rows[1:]
-    return ["name"], rows
+    try:
+        rows = [(table.line_num, row) for row in table]
+    except csv.Error as error:
+        raise CorpusError(
+            f"Список не читается после строки {table.line_num}: пишите по записи в строке."
+        ) from error
+    return [(number, row) for number, row in rows if _plain("".join(row)).strip(",;")]
 
 
 def _plain(cell: str) -> str:

@@ -159,17 +159,20 @@ def name_report(samples: Sequence[str], training_names: Iterable[str]) -> NameRe
 
 
 def nearest(name: str, names: Iterable[str]) -> tuple[str, int]:
-    """The closest of `names` (the first of several) and its Levenshtein distance."""
-    return min(((other, _levenshtein(name, other)) for other in names), key=lambda pair: pair[1])
+    """The closest of `names` (the first of several) and its Levenshtein distance.
 
-
-def _levenshtein(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
+    The rows of the well-known table (Wagner, Fischer 1974) are filled for all `names` at once.
+    """
+    names = list(names)
+    table = np.array(names).view(np.uint32).reshape(len(names), -1)  # code points, 0 fills up
+    place = np.arange(table.shape[1] + 1)
+    row = np.tile(place, (len(names), 1))
+    for i, letter in enumerate(map(ord, name), 1):
+        changed = np.minimum(row[:, 1:] + 1, row[:, :-1] + (table != letter))
+        row = np.column_stack([np.full(len(names), i), changed])
+        row = np.minimum.accumulate(row - place, axis=1) + place  # insertions, one after another
+    distances = row[np.arange(len(names)), [*map(len, names)]]
+    return names[distances.argmin()], int(distances.min())
 
 
 def longest_copied_span(tokens: Sequence[Hashable], corpus: Sequence[Hashable]) -> tuple[int, int]:

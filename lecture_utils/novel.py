@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -17,14 +17,21 @@ from torch import Tensor
 
 from lecture_utils.batching import StreamBatches
 from lecture_utils.checkpoints import load_model, save_model
-from lecture_utils.corpora import CorpusError, load_novel, read_text, story_text
+from lecture_utils.corpora import (
+    CorpusError,
+    load_novel,
+    prose_files,
+    read_prose,
+    read_text,
+    story_text,
+)
 from lecture_utils.distributed import pick_device, place, together, use_threads
 from lecture_utils.files import DATA, check_writable, speak_on_any_console
 from lecture_utils.models import TiedWordModel
 from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
 from lecture_utils.vocabulary import UNK, Vocabulary, split_words
 
-PRETRAINED = DATA / "pretrained" / "novel.pt"
+PRETRAINED = DATA / "pretrained" / "tolstoy.pt"
 BATCH_SIZE, SEQ_LEN = 32, 35
 STEPS = 2460  # ten epochs of the novel; more do not help
 IN_MEMORY = 20_000_000  # bytes of a file that need not be read line by line
@@ -54,15 +61,44 @@ def _cut(vocabulary: Vocabulary, ids: Tensor) -> Corpus:
     return Corpus(vocabulary, ids[:a], ids[a:b], ids[b:])
 
 
+def read_before(texts: Iterable[str], novel: str) -> Corpus:
+    """`novel` cut as by `divide`, the other texts read before its first part; е stands for ё.
+
+    Known are words seen three times and all that the novel's first part alone would know.
+    """
+    plain = str.maketrans("ёЁ", "еЕ")
+    others = [word for text in texts for word in split_words(text.translate(plain))]
+    words = split_words(novel.translate(plain))
+    first = words[: len(words) * 8 // 10]
+    known = Vocabulary.build(first, min_count=2).tokens
+    vocabulary = Vocabulary.build(others + first, min_count=3, always=known)
+    before, own = (torch.tensor(vocabulary.encode(part)) for part in (others, words))
+    corpus = _cut(vocabulary, own)
+    return corpus._replace(train=torch.cat([before, corpus.train]))
+
+
+def all_tolstoy() -> Corpus:
+    """«Анна Каренина» after 41 other texts of its author. Raises CorpusError."""
+    novel = load_novel()
+    if novel.title != "Анна Каренина":
+        raise CorpusError("Корпусу tolstoy нужна сама «Анна Каренина»: уберите LECTURE_NOVEL.")
+    files = [file for file in prose_files("tolstoy") if file.path.stem != novel.title]
+    return read_before(read_prose(files, "остальную прозу Толстого").values(), novel.text)
+
+
 def find_corpus(name: str, folder: str | Path) -> Corpus:
-    """The corpus called `novel` or `story`, or that of a file; CorpusError.
+    """The corpus called `novel`, `tolstoy` or `story`, or that of a file; CorpusError.
 
     A file up to IN_MEMORY may have any encoding of `read_text`; the ids of another lie in `folder`.
     """
+    if name == "tolstoy":
+        return all_tolstoy()
     if name in ("novel", "story"):
         return divide((load_novel() if name == "novel" else story_text()).text)
     if not Path(name).is_file():
-        raise CorpusError(f"Корпуса «{name}» нет: назовите файл с текстом, novel или story.")
+        raise CorpusError(
+            f"Корпуса «{name}» нет: назовите файл с текстом, novel, tolstoy или story."
+        )
     is_small = Path(name).stat().st_size <= IN_MEMORY
     return divide(read_text(name)) if is_small else divide_file(name, folder)
 
@@ -116,14 +152,18 @@ def _chunks(ids: np.ndarray, size: int = 1_000_000) -> Iterator[np.ndarray]:
 # What learns most in ten epochs and in a few minutes; found by the study in data/README.md.
 WHOLE = {"hidden_size": 512, "dropout": (0.5, 0.6), "word_dropout": 0.15}
 SHORT = {"hidden_size": 256, "dropout": (0.2, 0.3), "word_dropout": 0.05}
+LONG = {"hidden_size": 512, "dropout": (0.3, 0.4), "word_dropout": 0.1}  # from MUCH words on
+MUCH = 1_000_000
+OWN = 12_000  # so many words have a vector of their own where the vocabulary is twice as large
 
 
 def build(corpus: Corpus, **settings) -> TiedWordModel:
     """A fresh model for this corpus; `settings` are those of `TiedWordModel`."""
-    size = len(corpus.vocabulary)
-    cutoffs = [edge for edge in (1000, 4000) if edge < size]
-    parts, counts = torch.tensor(corpus.vocabulary.parts()), corpus.train.bincount(minlength=size)
-    return TiedWordModel(size, cutoffs=cutoffs, parts=parts, counts=counts, **settings)
+    size, counts = len(corpus.vocabulary), corpus.train.bincount(minlength=len(corpus.vocabulary))
+    cutoffs, is_wide = [edge for edge in (1000, 4000) if edge < size], size > 2 * OWN
+    parts = torch.tensor(corpus.vocabulary.parts(least=4 if is_wide else 2))
+    settings |= {"cutoffs": cutoffs, "parts": parts, "counts": counts}
+    return TiedWordModel(size, own=OWN if is_wide else None, **settings)
 
 
 def recipe(steps: int = STEPS, seconds: float = math.inf, every: int = STEPS) -> Plan:
@@ -148,7 +188,8 @@ def train_novel(
     """
     torch.manual_seed(seed)
     is_short = plan.seconds < 900
-    model = build(corpus, **(SHORT if is_short else WHOLE)).to(pick_device())
+    settings = SHORT if is_short else LONG if len(corpus.train) > MUCH else WHOLE
+    model = build(corpus, **settings).to(pick_device())
     batches = StreamBatches(corpus.train, batch_size, SEQ_LEN, corpus.vocabulary.tokens)
     rate = 0.004 if is_short else 0.003
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
@@ -175,7 +216,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options of the command line. Raises ValueError that names the option."""
     parser = argparse.ArgumentParser("python -m lecture_utils.novel", description=ABOUT)
     for name, kind, default, about in (
-        ("--corpus", str, "novel", "файл с текстом (больше 20 МБ — в UTF-8), novel или story"),
+        (
+            "--corpus",
+            str,
+            "novel",
+            "файл с текстом (больше 20 МБ — в UTF-8), novel, tolstoy или story",
+        ),
         ("--minutes", float, None, "сколько учиться; 5, если не задано --steps"),
         ("--steps", int, None, "сколько шагов сделать"),
         ("--batch-size", int, BATCH_SIZE, "сколько потоков текста учить сразу"),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lecture_utils.batching import Batch
 from lecture_utils.models import LanguageModel
-from lecture_utils.vocabulary import END, NAME_SPECIALS, UNK, Vocabulary, join_words, split_words
+from lecture_utils.vocabulary import BEGIN, END, UNK, Vocabulary, join_words, split_words
 
 
 def choice_probs(log_probs, temperature=1.0, top_k=None, top_p=None, uniform=False) -> Tensor:
@@ -126,9 +126,10 @@ def surprise(model: LanguageModel, ids: Sequence[int], window: int = 500) -> Ten
     ids, device = torch.as_tensor(ids), next(model.parameters()).device
     was_training, state, bits = model.training, None, [torch.full((1,), torch.nan)]
     model.eval()
+    fast = model.folded()
     for start in range(0, len(ids) - 1, window):
         part = ids[None, start : start + window + 1]  # (1, time): what follows its last is next
-        nats, state = model.nats(Batch(part[:, :-1], part[:, 1:]).to(device), state)
+        nats, state = fast.nats(Batch(part[:, :-1], part[:, 1:]).to(device), state)
         bits.append(nats.cpu() / math.log(2))
     model.train(was_training)
     return torch.cat(bits)[: len(ids)]
@@ -150,16 +151,19 @@ def sample_names(
 ) -> list[str]:
     """Invent `count` names of a gender ("f", "m") that begin with `prefix`.
 
-    A name ends at the end symbol or after `max_length` letters drawn. `options`: seed and the rule
-    of `choice_probs`. Raises ValueError naming a letter that the network does not know.
+    A network of a list of one's own knows no gender and keeps capitals. A name ends at the end
+    symbol or after `max_length` letters drawn. `options`: seed and the rule of `choice_probs`.
+    Raises ValueError naming a letter that the network does not know.
     """
     if gender not in ("f", "m"):
         raise ValueError(f"Пол задаётся буквой «f» или «m», а не «{gender}».")
-    prefix = unicodedata.normalize("NFC", prefix).lower()
+    prefix = unicodedata.normalize("NFC", prefix)
+    gender, prefix = ("", prefix) if BEGIN in vocabulary else (gender, prefix.lower())
     if count < 1 or max_length < 1:
         raise ValueError("count и max_length должны быть не меньше 1.")
     start = vocabulary.encode_name(prefix, gender)[:-1]
-    forbidden = [vocabulary.index[special] for special in NAME_SPECIALS if special != END]
+    specials = (token for token in vocabulary.tokens if len(token) > 1 and token != END)
+    forbidden = [vocabulary.index[special] for special in specials]
     options |= {"forbidden": forbidden, "end": vocabulary.index[END]}
     ids = generate(model, torch.tensor([start] * count), max_length, **options)
     letters = ("".join(vocabulary.decode(row)) for row in ids.tolist())

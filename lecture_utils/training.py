@@ -256,7 +256,7 @@ def _opened(model, batches, optimizer, plan, valid, checkpoint):
 
 def progress_bar(plan: Plan) -> Callback:
     """A callback that shows the step, the loss and the speed of a run longer than a second."""
-    bar = tqdm(total=plan.steps if plan.seconds == math.inf else None, unit="шаг", delay=1)
+    bar = tqdm(total=plan.steps if plan.steps < 10**6 else None, unit="шаг", delay=1)
 
     def show(history: History, model) -> None:
         speed = history.symbols / history.seconds

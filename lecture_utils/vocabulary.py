@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 PAD, END, FEMALE, MALE, UNK = "⟨pad⟩", "⟨end⟩", "⟨f⟩", "⟨m⟩", "⟨unk⟩"
+BEGIN = "⟨begin⟩"
 NAME_SPECIALS = (PAD, END, FEMALE, MALE)
+LIST_SPECIALS = (PAD, END, BEGIN)  # a list of one's own has no gender
 
 # Signs that belong to the letter before them: accents, soft hyphens, variants, joiners.
 _SIGNS = "".join(
@@ -112,7 +114,9 @@ class Vocabulary:
         if unknown and UNK not in self:
             named = ", ".join(f"«{token}»" for token in unknown)
             known = "".join(sorted(t for t in self.tokens if len(t) == 1)).strip()
-            raise ValueError(f"Сеть не знает таких символов: {named}; её алфавит — «{known}».")
+            raise ValueError(
+                f"Сеть не знает таких символов: {named}; пишите её буквами: «{known}»."
+            )
         found |= dict.fromkeys(unknown, self.index.get(UNK))
         return [found[token] for token in tokens]
 
@@ -130,8 +134,12 @@ class Vocabulary:
         longest = max(1, *map(len, known))
         return [row + [0] * (longest - len(row)) for row in known]
 
-    def encode_name(self, name: str, gender: str) -> list[int]:
-        """Numbers of a whole name: gender ("f" or "m", else ValueError), letters, end symbol."""
-        if gender not in ("f", "m"):
+    def encode_name(self, name: str, gender: str = "") -> list[int]:
+        """Numbers of a whole name: gender ("f", "m") or begin symbol, letters, end symbol.
+
+        ValueError: no gender where the vocabulary has no begin symbol.
+        """
+        start = {"f": FEMALE, "m": MALE, "": BEGIN}.get(gender)
+        if start not in self:
             raise ValueError(f"У имени «{name}» не указан пол: впишите f или m в столбец gender.")
-        return self.encode([{"f": FEMALE, "m": MALE}[gender], *name, END])
+        return self.encode([start, *name, END])

@@ -77,6 +77,18 @@ def test_a_net_that_learned_names_of_both_genders_is_scored_on_both():
     assert women == pytest.approx(35, abs=5) and men == pytest.approx(35, abs=5)
 
 
+def test_the_table_of_nets_on_lists_is_whole():
+    keys = [(r["net"], r["list"], int(r["seed"])) for r in read_table("list_nets")]
+    assert keys == list(product(make.LIST_NETS, make.LISTS, range(3)))
+
+
+def test_a_small_part_of_the_nets_on_lists_is_made_again():
+    perplexity, copies = make.learn_list("60", seed=0)
+    row = one_row("list_nets", list="60", net="gru_64", seed="0")
+    assert perplexity == pytest.approx(float(row["perplexity"]), abs=0.5)
+    assert copies == pytest.approx(float(row["copies"]), abs=0.02)
+
+
 @pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""

@@ -91,6 +91,55 @@ def test_the_recipe_beats_the_trigram_on_the_story():
     assert novel.held_out(model, corpus.valid) < baseline
 
 
+# Other texts read before the novel
+
+
+OTHERS = ["Жил-был ёж. Жил-был ёж. Ёж ел.", "Ёжик жил-был."]
+
+
+def test_other_texts_are_read_before_the_first_part_of_the_novel():
+    alone, both = novel.divide(TEXT), novel.read_before(OTHERS, TEXT)
+    others = [word for text in OTHERS for word in split_words(text.replace("ё", "е"))]
+    assert len(both.train) == len(others) + len(alone.train)
+    assert [len(part) for part in both[2:]] == [len(part) for part in alone[2:]]
+    assert both.vocabulary.decode(both.train[:3].tolist()) == [UNK, UNK, "."]  # seen twice
+
+
+def test_what_the_novel_alone_knows_is_known_still():
+    alone, both = novel.divide(TEXT).vocabulary, novel.read_before(OTHERS, TEXT).vocabulary
+    assert {token.replace("ё", "е").replace("Ё", "Е") for token in alone.tokens} <= {*both.tokens}
+    assert "жил-был" not in both and both.find("ёлка") == both.find("елка")
+
+
+def test_all_of_tolstoy_needs_the_novel_itself(monkeypatch):
+    monkeypatch.setenv("LECTURE_NOVEL", "story")
+    with pytest.raises(CorpusError, match="tolstoy нужна сама «Анна Каренина»"):
+        novel.find_corpus("tolstoy", ".")
+
+
+def test_the_more_there_is_to_read_the_less_is_dropped(corpus, monkeypatch):
+    monkeypatch.setattr(novel, "LONG", {"hidden_size": 24, "dropout": (0.1, 0.2)})
+    monkeypatch.setattr(novel, "MUCH", len(corpus.train) - 1)
+    model, _ = novel.train_novel(corpus, novel.recipe(1), batch_size=4)
+    assert model.dropout == (0.1, 0.2)
+
+
+def test_of_a_wide_vocabulary_only_frequent_words_have_vectors_of_their_own(corpus, monkeypatch):
+    monkeypatch.setattr(novel, "OWN", 40)
+    model = novel.build(corpus, embedding_size=16, hidden_size=24)
+    assert len(model.words) == 40 and len(model.table()) == len(corpus.vocabulary) > 80
+    fewer = torch.tensor(corpus.vocabulary.parts(least=4))
+    assert torch.equal(model.parts_of, fewer.int())
+
+
+def test_the_ready_network_is_small_keeps_its_parts_and_writes():
+    model, vocabulary = novel.load_pretrained()
+    assert novel.PRETRAINED.stat().st_size <= 12_000_000
+    assert model.parts is not None and len(vocabulary) > 30_000
+    text = continue_text(model, vocabulary, "Алёша вошёл", 12, seed=1, top_p=0.9)[0]
+    assert len(split_words(text)) == 14
+
+
 # Files larger than memory
 
 
@@ -155,6 +204,16 @@ def test_a_run_from_the_command_line_leaves_weights_and_says_how_good_they_are(f
     model, vocabulary = load_model(weights)
     assert isinstance(model, TiedWordModel) and model.parts is not None
     assert continue_text(model, vocabulary, "Однажды", 12, temperature=0)
+
+
+def test_a_short_text_is_not_learned_by_heart(tmp_path, capsys):
+    (tmp_path / "short.txt").write_text(TEXT[:8_000], encoding="utf-8")
+    where = ("--corpus", tmp_path / "short.txt", "--output", tmp_path / "w.pt")
+    assert novel.main([*map(str, where), "--minutes", "14", "--batch-size", "8"]) == 0
+    said = capsys.readouterr().out
+    score = re.search(r"на проверке (\d+),", said)[1]
+    assert "только зубрит: взяты лучшие веса" in said
+    assert int(score) < len(load_model(tmp_path / "w.pt")[1])  # to the end, it would be thousands
 
 
 @pytest.fixture

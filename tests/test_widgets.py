@@ -9,9 +9,12 @@ import torch
 from matplotlib.figure import Figure
 
 from lecture_utils import probes
+from lecture_utils.batching import NameBatches
 from lecture_utils.figures import diagrams, plots, widgets
-from lecture_utils.models import WordModel
-from lecture_utils.vocabulary import UNK, Vocabulary
+from lecture_utils.metrics import nearest
+from lecture_utils.models import LetterModel, WordModel
+from lecture_utils.training import Plan, train
+from lecture_utils.vocabulary import LIST_SPECIALS, UNK, Vocabulary
 
 PHRASE = "Старик потерял ключ, а медведь спал."
 LN_P = torch.log_softmax(torch.arange(0, -30, -1) / 4, 0)  # thirty symbols, the first is likeliest
@@ -195,6 +198,75 @@ def test_a_reader_without_a_kernel_is_told_the_names_of_the_quiz_but_not_the_ans
 def test_a_quiz_needs_names_of_both_kinds(real, invented):
     with pytest.raises(ValueError, match="и настоящие имена, и придуманные"):
         widgets.NameQuiz(real, invented)
+
+
+# The inventor
+
+REAL = ["Нижний Тагил", "Тверь", "Томск", "Орёл", "Тула"]
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    """A network that knows five entries by heart, and its alphabet."""
+    letters = Vocabulary.build("".join(REAL), specials=LIST_SPECIALS)
+    torch.manual_seed(0)
+    net = LetterModel(len(letters), 32, "gru")
+    batches = NameBatches([letters.encode_name(entry) for entry in REAL], 5)
+    train(net, batches, torch.optim.Adam(net.parameters(), lr=0.02), Plan(150))
+    return net, letters
+
+
+@pytest.fixture
+def inventor(learnt):
+    return widgets.Inventor(*learnt, REAL)
+
+
+def shown(inventor):
+    """The rows of the table as a reader sees them, its heading left out."""
+    rows = re.findall("<tr>(.*?)</tr>", inventor.table.value)
+    return [[html.unescape(c) for c in re.findall("<td.*?>(.*?)</td>", row)] for row in rows][1:]
+
+
+def test_twenty_inventions_stand_beside_the_nearest_entry_copies_and_repeats_marked(inventor):
+    inventor.temperature.value = 1.3
+    rows, seen = shown(inventor), set()
+    assert len(rows) == 20 and {row[3] for row in rows} == {"", "копия", "повтор"}
+    for name, real, edits, note in rows:
+        assert (real, int(edits)) == nearest(name, REAL)
+        assert note == ("повтор" if name in seen else "копия" if name in REAL else "")
+        seen.add(name)
+    assert f"Новых и разных: {sum(row[3] == '' for row in rows)} из 20." in inventor.message.value
+
+
+def test_the_button_invents_others_the_slider_and_the_start_change_them(inventor):
+    tables = [inventor.table.value]
+    inventor.more.click()
+    tables.append(inventor.table.value)
+    inventor.temperature.value = 2.0
+    tables.append(inventor.table.value)
+    inventor.start.value = " Нижний Т"
+    tables.append(inventor.table.value)
+    assert len(set(tables)) == 4
+    assert all(name.startswith("Нижний Т") for name, *_ in shown(inventor))
+
+
+def test_an_unknown_letter_of_the_start_is_told_and_the_table_stays(inventor):
+    table = inventor.table.value
+    inventor.start.value = "<Q"
+    assert "«&lt;», «Q»; пишите её буквами" in inventor.message.value
+    assert inventor.table.value == table
+    inventor.start.value = ""
+    assert inventor.table.value == table and "Новых и разных" in inventor.message.value
+
+
+def test_what_a_list_holds_is_not_read_as_html(learnt):
+    inventor = widgets.Inventor(*learnt, ["<b>Тула</b>", "Орёл & K"])
+    assert "<b>Тула" not in inventor.table.value and "&lt;b&gt;Тула" in inventor.table.value
+
+
+def test_a_reader_without_a_kernel_is_told_the_inventions(inventor, learnt):
+    assert repr(inventor) == repr(widgets.Inventor(*learnt, REAL))
+    assert all(name in repr(inventor) for name, *_ in shown(inventor))
 
 
 # The writer

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from lecture_utils import probes
 from lecture_utils.figures import diagrams, plots
 from lecture_utils.figures.style import comma
-from lecture_utils.sampling import choice_probs, draw, entropy, surprise
+from lecture_utils.metrics import nearest
+from lecture_utils.sampling import choice_probs, draw, entropy, sample_names, surprise
 from lecture_utils.training import History
 from lecture_utils.vocabulary import join_words, split_words
 
@@ -203,6 +204,58 @@ class NameQuiz(w.VBox):
         """What a reader without a kernel sees in place of the widget."""
         names = ", ".join(name for name, _ in self.cards)
         return f"Игра (нужно запустить ячейку). Настоящее имя или придуманное: {names}?"
+
+
+class Inventor(w.VBox):
+    """Twenty inventions of a network beside the nearest real entries: temperature, start, «ещё»."""
+
+    def __init__(self, model, vocabulary, entries: Sequence[str]):
+        """`entries` are the list that the network has learnt."""
+        self.model, self.vocabulary, self.entries = model, vocabulary, entries
+        self.seed, self.table, self.message = 0, w.HTML(), w.HTML()
+        self.temperature = w.FloatSlider(0.7, min=0.1, max=2, step=0.1, description="температура T")
+        self.start = w.Text(description="начало", continuous_update=False)
+        self.more = w.Button(description="ещё", icon="refresh")
+        self.more.on_click(self._press)
+        for control in (self.temperature, self.start):
+            control.style.description_width = "initial"
+            control.observe(self.write, names="value")
+        controls = w.HBox([self.start, self.temperature, self.more])
+        controls.layout.flex_flow, controls.layout.grid_gap = "row wrap", "0 2em"
+        super().__init__([controls, self.message, self.table])
+        self.add_class("inventor")  # the browser tests find it by this
+        self.write()
+
+    def write(self, change=None) -> None:
+        """Invent for the values that the controls have now; a letter it does not know is told."""
+        how = {"prefix": self.start.value.lstrip(), "temperature": self.temperature.value}
+        longest = 2 * max(map(len, self.entries))
+        try:
+            names = sample_names(
+                self.model, self.vocabulary, 20, seed=self.seed, max_length=longest, **how
+            )
+        except ValueError as error:
+            self.message.value = f'<b role="status">{html.escape(str(error))}</b>'
+            return
+        self.rows = []  # invention, the nearest entry, edits between them, what is wrong with it
+        for k, name in enumerate(names):
+            real, edits = nearest(name, self.entries)
+            note = "повтор" if name in names[:k] else "" if edits else "копия"
+            self.rows.append((name, real, edits, note))
+        new = sum(not note for *_, note in self.rows)
+        self.message.value = f'<p role="status">Новых и разных: {new} из 20.</p>'
+        titles = ("придумано", "ближайшее в списке", "правок", "")
+        cells = [[html.escape(str(cell)) for cell in row] for row in (titles, *self.rows)]
+        rows = ["<td>" + '</td><td style="padding: 0 1em">'.join(row) + "</td>" for row in cells]
+        self.table.value = f"<table><tr>{'</tr><tr>'.join(rows)}</tr></table>"
+
+    def _press(self, button) -> None:
+        self.seed += 1
+        self.write()
+
+    def __repr__(self) -> str:
+        """What a reader without a kernel sees in place of the widget."""
+        return f"Живая таблица (нужно запустить ячейку): {', '.join(row[0] for row in self.rows)}."
 
 
 class LiveWriter(w.VBox):

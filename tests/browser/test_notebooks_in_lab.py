@@ -87,6 +87,33 @@ def play(box):
     assert all(button.is_disabled() for button in box.get_by_role("button").all())
 
 
+def invent(box):
+    """Type a beginning, move the slider, press «ещё»: each time there are other inventions."""
+    from playwright.sync_api import expect
+
+    first = box.locator("td:first-child")  # inventions, under their heading
+    start, more = box.locator("input[type=text]"), box.get_by_role("button", name="ещё")
+    seen = [first.all_inner_texts()]
+
+    def expect_others():
+        expect(first).not_to_have_text(seen[-1])
+        seen.append(first.all_inner_texts())
+        assert len(seen[-1]) == 21
+
+    start.fill("Нов")
+    start.press("Enter")
+    expect_others()
+    assert all(name.startswith("Нов") for name in seen[-1][1:])
+    box.locator(".noUi-handle").press("ArrowRight")
+    expect_others()
+    more.click()
+    expect_others()
+    start.fill("Новый Q")  # what the network cannot read is told, the table stays
+    start.press("Enter")
+    expect(box.get_by_role("status")).to_contain_text("«Q»; пишите её буквами")
+    assert first.all_inner_texts() == seen[-1]
+
+
 def write(box):
     """Let a writer write some words and stop it: they are coloured."""
     from playwright.sync_api import expect
@@ -146,6 +173,10 @@ def test_the_notebook_runs_and_every_control_of_its_widgets_moves_the_picture(op
     assert len(quizzes) == sum("widgets.NameQuiz(" in source for source in sources)
     for quiz in quizzes:
         play(quiz)
+    inventors = page.locator(".inventor").all()
+    assert len(inventors) == sum("widgets.Inventor(" in source for source in sources)
+    for box in inventors:
+        invent(box)
     writers = page.locator(".live-writer").all()
     assert len(writers) == sum("widgets.LiveWriter(" in source for source in sources)
     for writer in writers:
