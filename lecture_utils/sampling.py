@@ -126,9 +126,10 @@ def surprise(model: LanguageModel, ids: Sequence[int], window: int = 500) -> Ten
     ids, device = torch.as_tensor(ids), next(model.parameters()).device
     was_training, state, bits = model.training, None, [torch.full((1,), torch.nan)]
     model.eval()
+    fast = model.folded()
     for start in range(0, len(ids) - 1, window):
         part = ids[None, start : start + window + 1]  # (1, time): what follows its last is next
-        nats, state = model.nats(Batch(part[:, :-1], part[:, 1:]).to(device), state)
+        nats, state = fast.nats(Batch(part[:, :-1], part[:, 1:]).to(device), state)
         bits.append(nats.cpu() / math.log(2))
     model.train(was_training)
     return torch.cat(bits)[: len(ids)]
