@@ -868,12 +868,14 @@ def transfer(author="dostoevsky", title="Игрок", epochs=2, alone=10):
     a, b = (len(words) * tenths // 10 for tenths in (8, 9))
     learned, held_out = words[:a], words[a:b]
     model, vocabulary = load_pretrained()
-    yield {"net": "ready", "seed": 0, "nats": price(model, vocabulary, learned, held_out)}
+    before = price(model, vocabulary, learned, held_out)
+    yield {"net": "ready", "seed": 0, "nats": round(before, 4)}
     ids = torch.tensor(vocabulary.encode(learned))
     for seed in SEEDS[:3]:
         torch.manual_seed(seed)
         net = taught(load_pretrained()[0], ids, epochs * len(StreamBatches(ids, 16, 35)))
-        yield {"net": "taught", "seed": seed, "nats": price(net, vocabulary, learned, held_out)}
+        after = price(net, vocabulary, learned, held_out)
+        yield {"net": "taught", "seed": seed, "nats": round(after, 4)}
     corpus = divide(text)
     valid = StreamBatches.to_score(corpus.valid, 8, 100)
     every = len(StreamBatches(corpus.train, 16, 35))
@@ -881,7 +883,7 @@ def transfer(author="dostoevsky", title="Игрок", epochs=2, alone=10):
         plan = Plan(alone * every, seconds=899, clip=1.0, decay=True, every=every, patience=10)
         net, _ = train_novel(corpus, plan, batch_size=16, seed=seed, valid=valid)
         nats = price(net, corpus.vocabulary, learned, held_out)
-        yield {"net": "new", "seed": seed, "nats": nats}
+        yield {"net": "new", "seed": seed, "nats": round(nats, 4)}
 
 
 def gradients():
