@@ -112,7 +112,10 @@ def look_at(figure) -> None:
     """No axes are empty or crushed, and every number drawn is finite."""
     assert figure.axes
     for axes in figure.axes:
+        if axes.get_label() == "<colorbar>":
+            continue
         drawn = [line.get_xydata() for line in axes.lines]
+        drawn += [path.vertices for each in axes.collections for path in each.get_paths()]
         drawn += [p.get_bbox().get_points() for p in axes.patches if isinstance(p, Rectangle)]
         assert drawn and all(len(points) and np.isfinite(points).all() for points in drawn)
         assert min(axes.get_window_extent().size) > 30, "its labels leave a picture no place"
