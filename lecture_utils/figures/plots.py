@@ -222,7 +222,7 @@ def coloured(
         look["color"] = "black" if color[:3] ** 2.2 @ [0.21, 0.72, 0.07] > 0.18 else "white"
         axes.text(x + width / 2, 28 * line + 18, sign, **look)
     axes.text(0, height - 58, told, size=12, parse_math=False)
-    bar = figure.add_axes((12 / 792, 26 / height, 0.3, 10 / height))
+    bar = figure.add_axes((12 / 792, 26 / height, 0.3, 10 / height), label="<colorbar>")
     figure.colorbar(ScalarMappable(scale, cmap), cax=bar, orientation="horizontal")
     axes.text(0.33 * 792, height - 34, label, size=12)
     figure.set_label(f"Текст, раскрашенный по величине «{label}»: {text.strip()} … {told}")
