@@ -174,8 +174,14 @@ def check_the_lab(path, monkeypatch, capsys, folder) -> tuple[dict, str]:
     return names, said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", made())
+# Of the kinds made, those that differ most; the others are tried by hand.
+MOST = "one line", "no marks", "chat with dates", "subtitles", "Ukrainian", "UTF-16"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=[pytest.mark.thorough, pytest.mark.slow][k in MOST]) for k in made()],
+)
 def test_the_lab_runs_on_any_text(kind, tmp_path, monkeypatch, capsys):
     home = tmp_path / "Мария Ивановна" / "Мои книги"
     home.mkdir(parents=True)
@@ -187,7 +193,7 @@ def test_the_lab_runs_on_any_text(kind, tmp_path, monkeypatch, capsys):
     assert "Грамматики этого текста программа не знает: опыт — только для сказки." in said
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not REAL.is_dir(), reason="Tolstoy's prose is not beside the checkout")
 @pytest.mark.parametrize("name", REAL_NAMES)
 def test_the_lab_runs_on_real_books(name, tmp_path, monkeypatch, capsys):
@@ -287,7 +293,7 @@ def five_megabytes() -> bytes:
     return "\n".join(lines).encode("cp1251")[:5_000_000]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="no module resource")
 def test_five_megabytes_take_less_than_two_gigabytes_of_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("LECTURE_STEPS", "15")
