@@ -59,7 +59,14 @@ from lecture_utils.tasks import (
     two_speeds,
 )
 from lecture_utils.training import History, Plan, evaluate, progress_bar, train
-from lecture_utils.vocabulary import LIST_SPECIALS, NAME_SPECIALS, UNK, Vocabulary, split_words
+from lecture_utils.vocabulary import (
+    LIST_SPECIALS,
+    NAME_SPECIALS,
+    UNK,
+    Vocabulary,
+    split_words,
+    without_yo,
+)
 
 SEEDS = range(5)
 NETS = {  # all the nets of the lag experiment: the layer and how it starts
@@ -863,7 +870,7 @@ def price(model, vocabulary, learned, words) -> float:
 def transfer(author="dostoevsky", title="Игрок", epochs=2, alone=10):
     """A book of another author: the ready network before and after it, a new one; ninth tenth."""
     (file,) = (file for file in prose_files(author) if file.path.stem == title)
-    text = read_prose([file], f"«{title}»")[title].translate(str.maketrans("ёЁ", "еЕ"))
+    text = without_yo(read_prose([file], f"«{title}»")[title])
     words = split_words(text)
     a, b = (len(words) * tenths // 10 for tenths in (8, 9))
     learned, held_out = words[:a], words[a:b]

@@ -106,7 +106,7 @@ def save_model(path, model, vocabulary: Vocabulary, *, in_bytes: bool = False) -
     weights = model.state_dict()
     if in_bytes:
         weights = {name: _to_bytes(value) for name, value in weights.items()}
-    content = {"format": 3, "model": type(model).__name__, "settings": model.settings}
+    content = {"model": type(model).__name__, "settings": model.settings}
     save_atomically(content | {"tokens": vocabulary.tokens, "weights": weights}, path)
 
 

@@ -170,7 +170,7 @@ def read_list(source: str | Path, column: str = "") -> list[str]:
     this header, else the first with one of TITLES, else the first where most cells have letters.
     A line tells what was read. Raises CorpusError for what no network can learn.
     """
-    path = os.path.expanduser(str(source).strip(" \t\r\n\"'«»"))
+    path = _path(source)
     is_file = os.path.exists(path)
     if path and not is_file and not re.search("[\n,;]", path):
         raise CorpusError(
@@ -312,10 +312,15 @@ def load_novel(my_file: str | Path = "") -> Text:
     Quotes and blanks round a path are taken off. Raises CorpusError: unusable file or cache.
     """
     for name, told in ("MY_FILE", my_file), ("LECTURE_NOVEL", os.environ.get("LECTURE_NOVEL", "")):
-        # U+202A stands before a path copied from the properties of a file in Windows.
-        if own := os.path.expanduser(str(told or "").strip(" \t\n\xa0\"'«»“”„\u202a")):
+        if own := _path(told or ""):
             return story_text() if own == "story" else _own_text(own, name)
     return _fetch_novel(_novel_file())
+
+
+def _path(told: str | Path) -> str:
+    """A path as people write it down, without quotes and blanks round it."""
+    # U+202A stands before a path copied from the properties of a file in Windows.
+    return os.path.expanduser(str(told).strip(" \t\r\n\xa0\"'«»“”„\u202a"))
 
 
 def _own_text(own: str, name: str) -> Text:

@@ -29,7 +29,7 @@ from lecture_utils.distributed import pick_device, place, together, use_threads
 from lecture_utils.files import DATA, check_writable, speak_on_any_console
 from lecture_utils.models import TiedWordModel
 from lecture_utils.training import Callback, History, Plan, evaluate, progress_bar, train
-from lecture_utils.vocabulary import UNK, Vocabulary, split_words
+from lecture_utils.vocabulary import UNK, Vocabulary, split_words, without_yo
 
 PRETRAINED = DATA / "pretrained" / "tolstoy.pt"
 BATCH_SIZE, SEQ_LEN = 32, 35
@@ -66,9 +66,8 @@ def read_before(texts: Iterable[str], novel: str) -> Corpus:
 
     Known are words seen three times and all that the novel's first part alone would know.
     """
-    plain = str.maketrans("ёЁ", "еЕ")
-    others = [word for text in texts for word in split_words(text.translate(plain))]
-    words = split_words(novel.translate(plain))
+    others = [word for text in texts for word in split_words(without_yo(text))]
+    words = split_words(without_yo(novel))
     first = words[: len(words) * 8 // 10]
     known = Vocabulary.build(first, min_count=2).tokens
     vocabulary = Vocabulary.build(others + first, min_count=3, always=known)
@@ -77,13 +76,13 @@ def read_before(texts: Iterable[str], novel: str) -> Corpus:
     return corpus._replace(train=torch.cat([before, corpus.train]))
 
 
-def all_tolstoy() -> Corpus:
-    """«Анна Каренина» after 41 other texts of its author. Raises CorpusError."""
+def all_tolstoy() -> tuple[list[str], str]:
+    """41 other texts of the author of «Анна Каренина», and the novel. Raises CorpusError."""
     novel = load_novel()
     if novel.title != "Анна Каренина":
         raise CorpusError("Корпусу tolstoy нужна сама «Анна Каренина»: уберите LECTURE_NOVEL.")
     files = [file for file in prose_files("tolstoy") if file.path.stem != novel.title]
-    return read_before(read_prose(files, "остальную прозу Толстого").values(), novel.text)
+    return [*read_prose(files, "остальную прозу Толстого").values()], novel.text
 
 
 def find_corpus(name: str, folder: str | Path) -> Corpus:
@@ -92,7 +91,7 @@ def find_corpus(name: str, folder: str | Path) -> Corpus:
     A file up to IN_MEMORY may have any encoding of `read_text`; the ids of another lie in `folder`.
     """
     if name == "tolstoy":
-        return all_tolstoy()
+        return read_before(*all_tolstoy())
     if name in ("novel", "story"):
         return divide((load_novel() if name == "novel" else story_text()).text)
     if not Path(name).is_file():
@@ -159,11 +158,16 @@ OWN = 12_000  # so many words have a vector of their own where the vocabulary is
 
 def build(corpus: Corpus, **settings) -> TiedWordModel:
     """A fresh model for this corpus; `settings` are those of `TiedWordModel`."""
-    size, counts = len(corpus.vocabulary), corpus.train.bincount(minlength=len(corpus.vocabulary))
-    cutoffs, is_wide = [edge for edge in (1000, 4000) if edge < size], size > 2 * OWN
-    parts = torch.tensor(corpus.vocabulary.parts(least=4 if is_wide else 2))
-    settings |= {"cutoffs": cutoffs, "parts": parts, "counts": counts}
-    return TiedWordModel(size, own=OWN if is_wide else None, **settings)
+    size = len(corpus.vocabulary)
+    is_wide = size > 2 * OWN
+    return TiedWordModel(
+        size,
+        cutoffs=[edge for edge in (1000, 4000) if edge < size],
+        parts=torch.tensor(corpus.vocabulary.parts(least=4 if is_wide else 2)),
+        counts=corpus.train.bincount(minlength=size),
+        own=OWN if is_wide else None,
+        **settings,
+    )
 
 
 def recipe(steps: int = STEPS, seconds: float = math.inf, every: int = STEPS) -> Plan:

@@ -58,6 +58,11 @@ def join_words(tokens: Iterable[str]) -> str:
     return text
 
 
+def without_yo(text: str) -> str:
+    """The same with е for ё, as most books are printed."""
+    return text.replace("ё", "е").replace("Ё", "Е")
+
+
 def word_parts(word: str) -> list[str]:
     """What a word shares with others: lower case, a capital, endings of 1–4, beginnings of 3–6.
 
@@ -103,8 +108,7 @@ class Vocabulary:
 
     def find(self, token: str) -> int | None:
         """Number of a token, or of the same token with е for ё; None if there is neither."""
-        plain = token.replace("ё", "е").replace("Ё", "Е")
-        return self.index.get(token, self.index.get(plain))
+        return self.index.get(token, self.index.get(without_yo(token)))
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Numbers of the tokens; unknown ones become ⟨unk⟩ or, if there is none, a ValueError."""

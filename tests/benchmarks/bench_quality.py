@@ -17,11 +17,11 @@ import sys
 import torch
 from machine import options_of
 
-from lecture_utils import corpora, metrics, novel
+from lecture_utils import metrics, novel
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel
 from lecture_utils.training import progress_bar
-from lecture_utils.vocabulary import UNK, split_words
+from lecture_utils.vocabulary import UNK, split_words, without_yo
 
 
 def n_gram(train: list[int], scored: list[int], size: int) -> tuple[int, float]:
@@ -36,13 +36,11 @@ def n_gram(train: list[int], scored: list[int], size: int) -> tuple[int, float]:
 @torch.no_grad()
 def ready(part: str) -> None:
     """Print the perplexity of the ready network over the types of the novel's first part."""
-    text = corpora.load_novel()
-    files = [file for file in corpora.prose_files("tolstoy") if file.path.stem != text.title]
-    others = list(corpora.read_prose(files, "остальную прозу Толстого").values())
-    own, wide = novel.divide(text.text), novel.read_before(others, text.text)
+    others, text = novel.all_tolstoy()
+    own, wide = novel.divide(text), novel.read_before(others, text)
     model, vocabulary = novel.load_pretrained()
     assert vocabulary.tokens == wide.vocabulary.tokens, "made from other texts"
-    plain = {token.replace("ё", "е").replace("Ё", "Е") for token in own.vocabulary.tokens}
+    plain = {*map(without_yo, own.vocabulary.tokens)}
     is_unknown = torch.tensor([token == UNK or token not in plain for token in vocabulary.tokens])
 
     batches, state, total = StreamBatches.to_score(getattr(wide, part), 1, 500), None, 0.0
