@@ -7,7 +7,7 @@ import html
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -267,9 +267,9 @@ def strip_edition(raw: str) -> str:
     return re.sub(r"\[\d+\]", "", novel[0]).rstrip() + "\n" if is_whole else raw
 
 
-def storyteller() -> Storyteller:
-    """Return the teller of the offline default; it knows the exact probability of a sentence."""
-    return Storyteller([name[:2] for name in read_names() if name.name in STORY_NAMES])
+def storyteller(features: Mapping | None = None) -> Storyteller:
+    """The teller of the offline default, or of other `features` (`Storyteller`)."""
+    return Storyteller([name[:2] for name in read_names() if name.name in STORY_NAMES], features)
 
 
 @functools.cache

@@ -192,9 +192,10 @@ class Storyteller(Grammar):
     `-sum(s.log_prob for s in told) / sum(len(s.tokens) for s in told)`.
 
     `names` are pairs (name, "f" or "m"); ValueError for another gender or if there are none.
+    `features` has other weights for some of the grammar's: another teller of the same language.
     """
 
-    def __init__(self, names: Sequence[tuple[str, str]]):
+    def __init__(self, names: Sequence[tuple[str, str]], features: Mapping | None = None):
         if not names:
             raise ValueError("Сказке нужны имена: передайте хотя бы одну пару (имя, «f» или «m»).")
         data = tomllib.loads(STORY.read_text(encoding="utf-8"))
@@ -203,7 +204,7 @@ class Storyteller(Grammar):
             if gender not in ("f", "m"):
                 raise ValueError(f"У имени «{name}» указан род «{gender}», а нужен «f» или «m».")
             words[f"name.{gender}"] = words.get(f"name.{gender}", "") + f"1 {name.title()}\n"
-        super().__init__(expand(data))
+        super().__init__(expand(data | {"features": data["features"] | (features or {})}))
 
     def agreement(self, count: int, seed: int) -> list[Agreement]:
         """Subjects parted from their verb by a relative clause, as in Linzen et al. (2016)."""

@@ -10,9 +10,11 @@ import make
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lecture_utils.checkpoints import load_model
-from lecture_utils.corpora import story_text
+from lecture_utils.corpora import story_text, storyteller
 from lecture_utils.files import read_table
 from lecture_utils.tasks import echo
 
@@ -299,6 +301,87 @@ def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
         make.main(["everything"])
     error = capsys.readouterr().err
     assert all(name in error for name in make.TABLES)
+
+
+# Who wrote this?
+
+
+def test_of_a_page_neither_names_nor_marks_nor_french_are_left():
+    page = "– Алёша, mon cher! – всё-таки сказал он."
+    assert make.plain_words(page) == [make.UNK] * 3 + ["все-таки", "сказал", "он"]
+
+
+def test_a_book_is_learned_from_or_judged_and_volumes_are_one_book(monkeypatch):
+    titles = [f"Книга {k}" for k in range(7)] + ["Роман. Том 1", "Роман. Том 2"]
+    texts = {title: "а " * (9 - k) for k, title in enumerate(titles)}
+    monkeypatch.setattr(make, "prose_files", lambda author: [])
+    monkeypatch.setattr(make, "read_prose", lambda files, about: texts)
+    for seed in range(3):
+        read, unread = make.shelves("author", seed)
+        lengths = sorted([len(words) for words in read + unread], reverse=True)
+        assert lengths == [9, 8, 7, 6, 5, 4, 3, 3] and 9 in map(len, read)
+        assert [len(words) for words in unread] == [[7, 3], [6], [5]][seed]
+
+
+def test_the_shelf_of_an_author_of_few_books_is_never_empty(monkeypatch):
+    monkeypatch.setattr(make, "prose_files", lambda author: [])
+    monkeypatch.setattr(make, "read_prose", lambda files, about: {"А": "а а", "Б": "а", "В": "а"})
+    assert all(all(make.shelves("author", seed)) for seed in range(3))
+
+
+@given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 9), st.integers(1, 20))
+def test_pages_are_whole_follow_the_books_and_are_not_too_many(lengths, length, most):
+    books = [[(k, i) for i in range(size)] for k, size in enumerate(lengths)]
+    found = make.pages(books, length, most)
+    assert len(found) == min(most, sum(size // length for size in lengths))
+    assert found == sorted(found) and len({page[0] for page in found}) == len(found)
+    assert all(page == books[page[0][0]][page[0][1] :][:length] for page in found)
+
+
+def test_the_table_of_authors_is_whole():
+    rows = read_table("authors")
+    keys = [tuple(row[key] for key in ("second", "judge", "seed", "length")) for row in rows]
+    lengths = map(str, make.PAGE_LENGTHS)
+    judges = ["network", "words", "letters"]
+    assert sorted(keys) == sorted(product(["dostoevsky"], judges, "012", lengths))
+
+
+def test_a_small_part_of_the_authors_is_made_again(monkeypatch):
+    tellers = {
+        "tolstoy": storyteller(),
+        "other": storyteller({"t": {"past": 1, "pres": 9, "done": 1}}),
+    }
+    texts = {
+        author: {
+            str(seed): " ".join(s.text for s in tellers[author].tell(4000, seed)) for seed in seeds
+        }
+        for author, seeds in {"tolstoy": range(4), "other": range(4, 8)}.items()
+    }
+    monkeypatch.setattr(make, "prose_files", lambda author: author)
+    monkeypatch.setattr(make, "read_prose", lambda author, about: texts[author])
+    monkeypatch.setattr(make, "SEEDS", range(1))
+    rows = list(make.authors(second="other", steps=60))
+    right = {(row["judge"], row["length"]): float(row["right"]) for row in rows}
+    assert len(right) == 3 * len(make.PAGE_LENGTHS)
+    assert all(right[judge, 400] > 0.8 for judge in ("network", "words"))
+    assert all(right[judge, 25] < right[judge, 400] for judge in ("network", "words"))
+
+
+def test_a_page_of_nothing_but_names_is_judged_too():
+    judges = make.experts([[["а", "б", make.UNK] * 500], [["б", "б", "а"] * 500]], seed=0, steps=1)
+    for pair in judges.values():
+        assert np.isfinite([nats([[make.UNK] * 25]) for nats in pair]).all()
+
+
+def test_two_authors_are_compared_in_no_other_table(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        make.main(["lags", "--second", "gogol"])
+    assert "authors" in capsys.readouterr().err
+
+
+def test_an_author_who_is_not_in_the_collection_is_one_sentence_and_status_2(capsys):
+    assert make.main(["authors", "--second", "homer"]) == 2
+    assert "«homer»" in capsys.readouterr().err
 
 
 # The pictures of README

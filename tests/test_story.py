@@ -207,6 +207,17 @@ def test_a_story_is_as_long_as_asked_and_no_longer(teller):
 
 def test_a_seed_tells_one_story(teller):
     assert teller.tell(2000, seed=5) == Storyteller(NAMES).tell(2000, seed=5)
+
+
+def test_another_teller_speaks_the_same_language_with_other_tastes(teller):
+    other = Storyteller(NAMES, {"t": {"past": 1, "pres": 20, "done": 1}})
+    assert other.forms() == teller.forms()
+    told = other.tell(2000, seed=5)
+    assert told != teller.tell(2000, seed=5) and all(
+        map(teller.is_grammatical, (s.tokens for s in told))
+    )
+    # What it tells is likelier by its own weights.
+    assert sum(s.log_prob for s in told) > sum(teller.log_prob(s.tokens) for s in told)
     assert teller.tell(2000, seed=5) != teller.tell(2000, seed=6)
     assert teller.tell(1000, seed=5) == teller.tell(2000, seed=5)[: len(teller.tell(1000, seed=5))]
 

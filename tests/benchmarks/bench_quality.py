@@ -17,11 +17,11 @@ import sys
 import torch
 from machine import options_of
 
-from lecture_utils import metrics, novel
+from lecture_utils import metrics, novel, sampling
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel
 from lecture_utils.training import progress_bar
-from lecture_utils.vocabulary import UNK, split_words, without_yo
+from lecture_utils.vocabulary import UNK, Vocabulary, join_words, split_words, without_yo
 
 
 def n_gram(train: list[int], scored: list[int], size: int) -> tuple[int, float]:
@@ -59,6 +59,20 @@ def ready(part: str) -> None:
     order, theirs = n_gram(before + own.train.tolist(), scored, size)
     print(f"ours: {ours:.2f}\nKneser–Ney {order}-gram on the same texts: {theirs:.2f}")
     print(f"ratio ours/KN = {ours / theirs:.3f}")
+    print("longest run of words that it has read, in 3,000 words")
+    start = torch.tensor([vocabulary.encode(["."])])
+    rule = {"top_p": 0.9, "forbidden": vocabulary.encode([UNK])}
+    for seed in range(3):
+        wrote = sampling.generate(model, start, 3000, seed=seed, **rule)[0]
+        tell_copied(f"written with seed {seed}", wrote.tolist(), wide, vocabulary)
+    tell_copied("by the author himself", getattr(wide, part)[:3000].tolist(), wide, vocabulary)
+
+
+def tell_copied(whose: str, words: list[int], corpus: novel.Corpus, vocabulary: Vocabulary) -> None:
+    """Print the longest run of `words` verbatim in all that was read; none goes over ⟨unk⟩."""
+    known = [k or -1 for k in words]  # ⟨unk⟩ is no word that could be copied
+    place, length = metrics.longest_copied_span(known, corpus.train.tolist())
+    print(f"{whose}: {length}: {join_words(vocabulary.decode(known[place : place + length]))}")
 
 
 def main() -> None:
