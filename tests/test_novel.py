@@ -17,7 +17,7 @@ from lecture_utils.corpora import CorpusError
 from lecture_utils.files import save_atomically
 from lecture_utils.models import TiedWordModel
 from lecture_utils.sampling import continue_text
-from lecture_utils.vocabulary import UNK, Vocabulary, split_words, word_parts
+from lecture_utils.vocabulary import UNK, Vocabulary, split_words, without_yo, word_parts
 
 TEXT = corpora.story_text().text[:60_000]
 
@@ -229,6 +229,25 @@ def refused(file, capsys):
         assert files() == before
 
     return run
+
+
+@pytest.mark.slow
+def test_a_small_remake_of_the_ready_network_gains_by_the_other_texts(tmp_path, monkeypatch):
+    """Its command with the tale in place of Tolstoy; the novel alone is read as many steps."""
+    tale = corpora.story_text().text.splitlines()
+    text, others = "\n".join(tale[:800]), ["\n".join(tale[800:4000]), "\n".join(tale[4000:7000])]
+    monkeypatch.setattr(novel, "all_tolstoy", lambda: (others, text))
+    (tmp_path / "alone.txt").write_text(without_yo(text), encoding="utf-8")
+    nets = []
+    for corpus in ("tolstoy", str(tmp_path / "alone.txt")):
+        weights = str(tmp_path / f"{Path(corpus).stem}.pt")
+        where = ["--corpus", corpus, "--output", weights, "--checkpoint", f"{weights}.run"]
+        assert novel.main([*where, "--resume", "--steps", "200", "--batch-size", "8"]) == 0
+        nets.append(load_model(weights))
+    words = split_words(without_yo(text))
+    held_out = [word for word in words[len(words) * 8 // 10 :] if word in nets[1][1]]
+    both, alone = (novel.held_out(net, torch.tensor(v.encode(held_out))) for net, v in nets)
+    assert both < 0.9 * alone
 
 
 def test_an_unknown_corpus_is_refused(refused):
