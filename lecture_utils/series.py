@@ -63,7 +63,7 @@ def read_series(path: str | Path = DATA / "imoex_daily.csv") -> Series:
     if len(table) < FEWEST_DAYS:
         raise CorpusError(f"В «{path}» дней {len(table)}, а нужно не меньше {FEWEST_DAYS}.")
     dates, *prices = (np.array(column) for column in zip(*table, strict=True))
-    dates, close, before = dates.astype("datetime64[D]"), prices[-1], lags(prices[-1], 2)[:, 1]
+    dates, close, before = dates.astype("datetime64[D]"), prices[-1], lagged(prices[-1], 2)[:, 1]
     closes_only = before, np.maximum(before, close), np.minimum(before, close), close
     pause = np.diff(dates).astype(int).max()
     print(f"Дней {len(dates)}: {dates[0]} — {dates[-1]}, самый долгий перерыв {pause} дн.")
@@ -108,7 +108,7 @@ def log_range(series: Series, least: float = 1e-4) -> np.ndarray:
     return np.log(np.maximum(np.log(series.high / series.low), least))
 
 
-def lags(v: np.ndarray, count: int) -> np.ndarray:
+def lagged(v: np.ndarray, count: int) -> np.ndarray:
     """(days, count): v today, the day before, …; before the first day stands its value."""
     return np.stack([np.concatenate([v[:1].repeat(k), v])[: len(v)] for k in range(count)], axis=1)
 
