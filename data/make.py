@@ -1106,30 +1106,41 @@ def series_steps(longest: int = 20, seeds=SEEDS) -> Iterator[dict]:
     direct = [least_squares(har(v), y[:, k], rows[0]) for k in range(longest)]
     found["har_direct", ""] = np.stack(direct, 1)
     for seed in seeds:
-        found["gru_direct", seed], _ = learn_series("gru", v[:, None], y, rows, seed)
-        one, weights = learn_series("gru", v[:, None], y[:, :1], (train, middle, last), seed)
-        found["gru_steps", seed] = step_by_step(v, weights, rows[0], train, one, longest)
+        found["lstm_direct", seed], _ = learn_series("lstm", v[:, None], y, rows, seed)
+        one, weights = learn_series("lstm", v[:, None], y[:, :1], (train, middle, last), seed)
+        found["lstm_steps", seed] = step_by_step(v, weights, train, one, longest)
     for (model, seed), forecast in found.items():
         for k in range(longest):
             loss = squares(forecast[:, k], y[:, k], rows[2])
             yield series_row("steps", model, loss.mean(), seed=seed, step=k + 1)
+    of = lambda model, seed, k: squares(found[model, seed][:, k], y[:, k], rows[2])
+    for k in range(longest):
+        nets = np.mean([of("lstm_steps", seed, k) for seed in seeds], 0)
+        gain = of("har_direct", "", k) - nets
+        yield series_row(
+            "steps_gain", "har_direct - lstm_steps", gain.mean(), step=k + 1, values=gain
+        )
 
 
-def step_by_step(v, weights, rows, train, one, longest: int) -> np.ndarray:
-    """Forecasts (days, longest) of a GRU that reads, after today, its own answers."""
+def step_by_step(v, weights, train, one, longest: int) -> np.ndarray:
+    """Forecasts (days, longest) of an LSTM that reads, after today, its own answers."""
     units = weights[1]["weight"].shape[1]
-    net, head = nn.GRU(1, units, batch_first=True), nn.Linear(units, 1)
+    net, head = nn.LSTM(1, units, batch_first=True), nn.Linear(units, 1)
     net.load_state_dict(weights[0])
     head.load_state_dict(weights[1])
-    asked = lambda a: (a - v[train].mean()) / v[train].std()
-    target = v[1 : train.stop + 1]
-    answers = []
+    seen, target = v[train], v[1 : train.stop + 1]
+    scale = lambda a: torch.tensor((a - seen.mean()) / seen.std(), dtype=torch.float32)[
+        :, None, None
+    ]
     with torch.no_grad():
-        h = net(torch.tensor(asked(v), dtype=torch.float32)[None, :, None])[0].transpose(0, 1)
-        for _ in range(longest):  # h (days, 1, units): the state of a GRU is what it shows
-            answers.append(head(h)[:, 0, 0].numpy() * target.std() + target.mean())
-            x = torch.tensor(asked(answers[-1]), dtype=torch.float32)[:, None, None]
-            h = net(x, h.transpose(0, 1).contiguous())[0]
+        states, state = [], None
+        for x in scale(v):
+            states.append(state := net(x[None], state)[1])
+        state = tuple(torch.cat(part, 1) for part in zip(*states, strict=True))  # every evening's
+        answers = []
+        for _ in range(longest):
+            answers.append(head(state[0][0])[:, 0].numpy() * target.std() + target.mean())
+            state = net(scale(answers[-1]), state)[1]
     assert np.allclose(answers[0], one[:, 0], atol=1e-4)
     return np.stack(answers, 1)
 

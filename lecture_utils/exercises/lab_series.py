@@ -34,8 +34,8 @@ def _parts(days, a, b, horizon):
 SPLIT = Exercise(
     skeleton="""
 def my_parts(days, a, b, horizon):
-    return train, middle, last
-""".replace("return train, middle, last", "..."),
+    ...
+""",
     inputs=_parts_inputs,
     reference=_parts,
     cases=[
@@ -62,108 +62,7 @@ def my_parts(days, a, b, horizon):
 )  # fmt: skip
 
 
-# 08.2: the exponentially weighted mean
-
-
-def _ewma_inputs(draw: Draw, days: int = 9, decay: float = 0.0) -> dict:
-    return {"v": draw(days).double().numpy() + 2, "decay": decay or draw.whole(60, 95) / 100}
-
-
-def _ewma(v, decay, *, first=None, today=True):
-    mean, means = v[0] if first is None else first, []
-    for t in range(len(v)):
-        if not today:
-            means.append(mean)
-        mean = decay * mean + (1 - decay) * v[t]
-        if today:
-            means.append(mean)
-    return np.array(means)
-
-
-def _adjusted(v, decay):
-    """The weights of the days that are there are made to sum to one."""
-    weights = decay ** np.arange(len(v))
-    return np.array([np.average(v[: t + 1], weights=weights[: t + 1][::-1]) for t in range(len(v))])
-
-
-EWMA = Exercise(
-    skeleton="""
-def my_ewma(v, decay):
-    means = np.zeros(len(v))
-    ...
-    return means
-""",
-    inputs=_ewma_inputs,
-    reference=_ewma,
-    cases=[
-        Case("один день", "В первый день среднее — сам этот день.", settings={"days": 1}),
-        Case("два дня", "m₁ = decay·m₀ + (1 − decay)·v₁.", settings={"days": 2}),
-        Case("много дней", "Каждое среднее делают из предыдущего среднего и сегодняшнего дня."),
-    ],
-    mistakes=[
-        (lambda v, decay: _ewma(v, 1 - decay), "Веса переставлены: decay — у прошлого среднего, 1 − decay — "
-         "у сегодняшнего дня."),
-        (partial(_ewma, first=0.0), "Счёт начат с нуля, а в первый день среднее — сам этот день."),
-        (partial(_ewma, today=False), "Сегодняшний день пропущен: вечером дня t он уже известен."),
-        (lambda v, decay: _ewma(v[::-1], decay)[::-1], "Время идёт назад: в среднее попало будущее."),
-        (_adjusted, "Веса поделены на их сумму, как в pandas при adjust=True; здесь нужна простая рекурсия."),
-        (lambda v, decay: _ewma(v, decay)[-1], "Нужно среднее на вечер каждого дня, а не только последнего."),
-        (lambda v, decay: np.concatenate([v[:1], decay * v[:-1] + (1 - decay) * v[1:]]), "Взят вчерашний день, а нужно "
-         "вчерашнее среднее."),
-    ],
-)  # fmt: skip
-
-
-# 08.3: HAR by least squares
-
-
-def _har_inputs(draw: Draw, days: int = 90, level: float = -4.0) -> dict:
-    return {"v": _walk(draw, days) + level, "train": draw.whole(50, 60)}
-
-
-def _har(v, train, *, shift=1, rows=None, constant=True, spans=(1, 5, 22), until=1):
-    """HAR with one thing spoilt; `until` 0 leaves today out of its means."""
-    ends = [max(t + until, 1) for t in range(len(v))]
-    x = np.array([[v[max(0, end - k) : end].mean() for k in spans] for end in ends])
-    if constant:
-        x = np.column_stack([np.ones(len(v)), x])
-    rows = rows or train
-    weights = np.linalg.lstsq(x[:rows], v[shift : rows + shift], rcond=None)[0]
-    return x @ weights
-
-
-HAR = Exercise(
-    skeleton="""
-def my_har(v, train):
-    ...
-    return forecast
-""",
-    inputs=_har_inputs,
-    reference=_har,
-    cases=[
-        Case("ряд вокруг нуля", "Признаки дня t — v сегодня, среднее за 5 и за 22 дня, считая и сегодня; в начале "
-             "ряда — по стольким дням, сколько есть. Веса учат на строках до train.", settings={"level": 0.0}),
-        Case("ряд далеко от нуля", "Кроме трёх весов нужна постоянная: столбец единиц."),
-        Case("длинный ряд", "Прогноз нужен на вечер каждого дня, и после train тоже.", settings={"days": 150}),
-    ],
-    mistakes=[
-        (lambda v, train: _har(v, train, rows=len(v) - 1), "Веса подобраны по всему ряду: это утечка. Учат только "
-         "строки от 0 до train − 1."),
-        (partial(_har, constant=False), "Нет постоянной: добавьте столбец единиц."),
-        (partial(_har, shift=0), "Цель — сегодняшний день, а он и так среди признаков. Цель строки t — v[t + 1]."),
-        (partial(_har, shift=2), "Цель сдвинута на два дня, а строка t отвечает за v[t + 1]."),
-        (partial(_har, until=0), "Сегодняшний день пропущен: вечером дня t он уже известен."),
-        (partial(_har, until=2), "В среднее попал завтрашний день: это утечка. Срез v[…: t + 1] кончается днём t."),
-        (partial(_har, spans=(1, 5)), "Потеряно среднее за 22 дня."),
-        (partial(_har, spans=(1, 6, 23)), "Дней в средних на один больше: срез начинается с t − 4 и с t − 21."),
-        (lambda v, train: _har(v, train)[:train], "Прогноз есть только на обучении, а нужен на вечер каждого дня."),
-    ],
-    forbidden=("least_squares",),
-    points=3,
-)  # fmt: skip
-
-
-# 08.4: carried state, truncated backpropagation
+# 08.2: carried state, truncated backpropagation
 
 
 def _learn_inputs(draw: Draw, days: int = 7, window: int = 3) -> dict:
@@ -243,6 +142,107 @@ def my_learn(net, optimizer, x, y, window):
         (partial(_learned, tail=False), "Последнее, короткое окно потеряно."),
         (_learned_at_once, "Шаг один на весь ряд: окна не нарезаны."),
     ],
+    points=3,
+)  # fmt: skip
+
+
+# 08.3: the exponentially weighted mean
+
+
+def _ewma_inputs(draw: Draw, days: int = 9, decay: float = 0.0) -> dict:
+    return {"v": draw(days).double().numpy() + 2, "decay": decay or draw.whole(60, 95) / 100}
+
+
+def _ewma(v, decay, *, first=None, today=True):
+    mean, means = v[0] if first is None else first, []
+    for t in range(len(v)):
+        if not today:
+            means.append(mean)
+        mean = decay * mean + (1 - decay) * v[t]
+        if today:
+            means.append(mean)
+    return np.array(means)
+
+
+def _adjusted(v, decay):
+    """The weights of the days that are there are made to sum to one."""
+    weights = decay ** np.arange(len(v))
+    return np.array([np.average(v[: t + 1], weights=weights[: t + 1][::-1]) for t in range(len(v))])
+
+
+EWMA = Exercise(
+    skeleton="""
+def my_ewma(v, decay):
+    means = np.zeros(len(v))
+    ...
+    return means
+""",
+    inputs=_ewma_inputs,
+    reference=_ewma,
+    cases=[
+        Case("один день", "В первый день среднее — сам этот день.", settings={"days": 1}),
+        Case("два дня", "m₁ = decay·m₀ + (1 − decay)·v₁.", settings={"days": 2}),
+        Case("много дней", "Каждое среднее делают из предыдущего среднего и сегодняшнего дня."),
+    ],
+    mistakes=[
+        (lambda v, decay: _ewma(v, 1 - decay), "Веса переставлены: decay — у прошлого среднего, 1 − decay — "
+         "у сегодняшнего дня."),
+        (partial(_ewma, first=0.0), "Счёт начат с нуля, а в первый день среднее — сам этот день."),
+        (partial(_ewma, today=False), "Сегодняшний день пропущен: вечером дня t он уже известен."),
+        (lambda v, decay: _ewma(v[::-1], decay)[::-1], "Время идёт назад: в среднее попало будущее."),
+        (_adjusted, "Веса поделены на их сумму, как в pandas при adjust=True; здесь нужна простая рекурсия."),
+        (lambda v, decay: _ewma(v, decay)[-1], "Нужно среднее на вечер каждого дня, а не только последнего."),
+        (lambda v, decay: np.concatenate([v[:1], decay * v[:-1] + (1 - decay) * v[1:]]), "Взят вчерашний день, а нужно "
+         "вчерашнее среднее."),
+    ],
+)  # fmt: skip
+
+
+# 08.4: HAR by least squares
+
+
+def _har_inputs(draw: Draw, days: int = 90, level: float = -4.0) -> dict:
+    return {"v": _walk(draw, days) + level, "train": draw.whole(50, 60)}
+
+
+def _har(v, train, *, shift=1, rows=None, constant=True, spans=(1, 5, 22), until=1):
+    """HAR with one thing spoilt; `until` 0 leaves today out of its means."""
+    ends = [max(t + until, 1) for t in range(len(v))]
+    x = np.array([[v[max(0, end - k) : end].mean() for k in spans] for end in ends])
+    if constant:
+        x = np.column_stack([np.ones(len(v)), x])
+    rows = rows or train
+    weights = np.linalg.lstsq(x[:rows], v[shift : rows + shift], rcond=None)[0]
+    return x @ weights
+
+
+HAR = Exercise(
+    skeleton="""
+def my_har(v, train):
+    ...
+    return forecast
+""",
+    inputs=_har_inputs,
+    reference=_har,
+    cases=[
+        Case("ряд вокруг нуля", "Признаки дня t — v сегодня, среднее за 5 и за 22 дня, считая и сегодня; в начале "
+             "ряда — по стольким дням, сколько есть. Веса учат на строках до train.", settings={"level": 0.0}),
+        Case("ряд далеко от нуля", "Кроме трёх весов нужна постоянная: столбец единиц."),
+        Case("длинный ряд", "Прогноз нужен на вечер каждого дня, и после train тоже.", settings={"days": 150}),
+    ],
+    mistakes=[
+        (lambda v, train: _har(v, train, rows=len(v) - 1), "Веса подобраны по всему ряду: это утечка. Учат только "
+         "строки от 0 до train − 1."),
+        (partial(_har, constant=False), "Нет постоянной: добавьте столбец единиц."),
+        (partial(_har, shift=0), "Цель — сегодняшний день, а он и так среди признаков. Цель строки t — v[t + 1]."),
+        (partial(_har, shift=2), "Цель сдвинута на два дня, а строка t отвечает за v[t + 1]."),
+        (partial(_har, until=0), "Сегодняшний день пропущен: вечером дня t он уже известен."),
+        (partial(_har, until=2), "В среднее попал завтрашний день: это утечка. Срез v[…: t + 1] кончается днём t."),
+        (partial(_har, spans=(1, 5)), "Потеряно среднее за 22 дня."),
+        (partial(_har, spans=(1, 6, 23)), "Дней в средних на один больше: срез начинается с t − 4 и с t − 21."),
+        (lambda v, train: _har(v, train)[:train], "Прогноз есть только на обучении, а нужен на вечер каждого дня."),
+    ],
+    forbidden=("least_squares",),
     points=3,
 )  # fmt: skip
 
@@ -401,9 +401,9 @@ def my_peek(forecast, v):
 
 EXERCISES = {
     "08.1": SPLIT,
-    "08.2": EWMA,
-    "08.3": HAR,
-    "08.4": LEARN,
+    "08.2": LEARN,
+    "08.3": EWMA,
+    "08.4": HAR,
     "08.5": SKILL,
     "08.6": PEEK,
 }

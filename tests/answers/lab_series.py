@@ -87,9 +87,9 @@ def peek_day_by_day(forecast, v):
 
 RIGHT = {
     "08.1": [parts_by_loop],
-    "08.2": [ewma_by_list],
-    "08.3": [har_by_normal_equations],
-    "08.4": [learn_by_split],
+    "08.3": [ewma_by_list],
+    "08.4": [har_by_normal_equations],
+    "08.2": [learn_by_split],
     "08.5": [skill_by_loop],
     "08.6": [peek_by_noise, peek_day_by_day],
 }
@@ -228,7 +228,7 @@ WRONG = {  # answer, what its hint must name
         (spoilt_parts("late"), "сдвинута на строку"),
         (spoilt_parts("tail"), "ещё не наступил"),
     ],
-    "08.2": [
+    "08.3": [
         (spoilt_ewma("swapped"), "Веса переставлены"),
         (spoilt_ewma("zero"), "начат с нуля"),
         (spoilt_ewma("without"), "Сегодняшний день пропущен"),
@@ -236,7 +236,7 @@ WRONG = {  # answer, what its hint must name
         (spoilt_ewma("yesterday"), "вчерашнее среднее"),
         (spoilt_ewma("last"), "каждого дня"),
     ],
-    "08.3": [
+    "08.4": [
         (spoilt_har("leak"), "по всему ряду"),
         (spoilt_har("no constant"), "столбец единиц"),
         (spoilt_har("today"), "среди признаков"),
@@ -247,7 +247,7 @@ WRONG = {  # answer, what its hint must name
         (spoilt_har("longer"), "на один больше"),
         (spoilt_har("short"), "только на обучении"),
     ],
-    "08.4": [
+    "08.2": [
         (spoilt_learn("reset"), "Состояние не перенесено"),
         (spoilt_learn("old"), "Состояние не перенесено"),
         (spoilt_learn("graph of all"), "отрежьте прошлое (detach)"),
