@@ -1,11 +1,8 @@
 """series: any table of prices is read or refused in a sentence; no forecast knows the future."""
 
-import ast
 from itertools import pairwise
-from pathlib import Path
 
 import make
-import nbformat
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -285,22 +282,3 @@ def test_a_planted_leak_is_found_scaler_fitted_on_everything(monkeypatch):
         make, "level_and_spread", lambda a, rows: (np.nanmean(a, 0), np.nanstd(a, 0))
     )
     assert peeks(DAY_AFTER["training"]) > 1e-3
-
-
-# The notebook itself
-
-
-def functions_of_the_notebook():
-    """What notebook 08 defines: its functions and classes, as it runs them."""
-    path = Path(__file__).parents[1] / "notebooks" / "08_lab_series.ipynb"
-    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-    space = {}
-    for source in cells:
-        body = ast.parse(source).body
-        kept = [
-            n
-            for n in body
-            if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
-        ]
-        exec(compile(ast.Module(kept, []), "08", "exec"), space)
-    return space
