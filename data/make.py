@@ -12,6 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -1194,6 +1195,85 @@ def series_leaks() -> Iterator[dict]:
             yield series_row("leak", model, value, days=leak, seed=seed, part=part)
 
 
+WORLDS = ("straight", "bent")  # whether a fall of today raises the volatility of tomorrow
+
+
+def made_markets(world: str, count: int, days: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Simulated v, r and true ln σ (count, days) of markets that all follow one law.
+
+    ln σ is a slow and a fast autoregression; v is ln σ and the noise of a range. That is all of the
+    law of the world "straight"; in the world "bent" a fall beyond half a σ raises the fast one.
+    """
+    random = np.random.default_rng(seed)
+    slow, fast, found = np.zeros(count), np.zeros(count), []
+    for _ in range(days + 300):
+        level = slow + fast - 4.4
+        z, r_scale = random.normal(size=count), 0.62 * np.exp(level)
+        found.append((level + 0.29 * random.normal(size=count), r_scale * z, level))
+        shock = (world == "bent") * (0.18 * np.maximum(-z - 0.5, 0) - 0.06)
+        slow = 0.985 * slow + 0.05 * random.normal(size=count)
+        fast = 0.85 * fast + shock + 0.1 * random.normal(size=count)
+    return tuple(np.array(part).T[:, 300:] for part in zip(*found, strict=True))
+
+
+def learn_markets(v, r, asked_v, asked_r, seed, epochs=80, learned=2100) -> np.ndarray:
+    """Forecasts (markets, days) for other markets of an LSTM of 16 that learned from all of v, r.
+
+    As `learn_series`: eight streams a market, windows of 50; chosen on the days after `learned`,
+    every fourth epoch.
+    """
+    torch.manual_seed(seed)
+    level, spread, size = v.mean(), v.std(), r.std()
+    scale = lambda v, r: torch.tensor(np.stack([(v - level) / spread, r / size], -1)).float()
+    x, fresh = scale(v, r), scale(asked_v, asked_r)
+    net, head = nn.LSTM(2, 16, batch_first=True), nn.Linear(16, 1)
+    weights = [*net.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=0.005)
+    length, best = (learned - 1) // 8, math.inf
+    streams = lambda a: a[:, : 8 * length].reshape(8 * len(v), length, -1).split(50, 1)
+    for epoch in range(1, epochs + 1):
+        state = None
+        for x_part, y_part in zip(streams(x), streams(x[:, 1:, :1]), strict=True):
+            h, state = net(x_part, each_part(state, torch.Tensor.detach))
+            optimizer.zero_grad()
+            (head(h) - y_part).square().mean().backward()
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+        if epoch % 4:
+            continue
+        with torch.no_grad():
+            error = head(net(x[:, :-1])[0]) - x[:, 1:, :1]
+            if (loss := error[:, learned - 1 :].square().mean().item()) < best:
+                best, forecast = loss, head(net(fresh)[0])[..., 0].numpy() * spread + level
+    return forecast
+
+
+def series_markets(counts=(1, 16), seeds=SEEDS, epochs=80) -> Iterator[dict]:
+    """The same net and linear rivals that learned from one market or from 16, on thirty others."""
+    falls = lambda v, r: np.hstack([har(v), har(np.minimum(r, 0))])
+    features = {
+        "har_falls": falls,
+        "har_scaled_falls": lambda v, r: falls(v, r / np.exp(v)),
+        "ridge": lambda v, r: np.hstack([lagged(v, 20), lagged(r, 20)]),
+    }
+    for world in WORLDS:
+        asked_v, asked_r, truth = made_markets(world, 30, 550, 10**6)
+        loss = lambda forecast: ((forecast - asked_v)[:, 101:] ** 2).mean()  # noqa: B023
+        yield series_row("market", "oracle", loss(truth), days=world)
+        for count, seed in product(counts, seeds):
+            v, r, _ = made_markets(world, count, 2500, seed)
+            row = partial(series_row, "market", days=world, seed=seed, part=count)
+            for model, of in features.items():
+                seen = np.concatenate([of(*pair)[:-1] for pair in zip(v, r, strict=True)])
+                fresh = [of(*pair)[:-1] for pair in zip(asked_v, asked_r, strict=True)]
+                y = np.append(v[:, 1:].ravel(), np.full(30 * 549, np.nan))
+                x, known = np.concatenate([seen, *fresh]), slice(0, len(seen))
+                found = least_squares(x, y, known, 0.001)[len(seen) :].reshape(30, 549)
+                yield row(model, loss(np.hstack([asked_v[:, :1], found])))
+            found = learn_markets(v, r, asked_v, asked_r, seed, epochs)[:, :-1]
+            yield row("lstm", loss(np.hstack([asked_v[:, :1], found])))
+
+
 def series():
     """Rows of data/series.csv."""
     yield from series_leaks()
@@ -1201,6 +1281,7 @@ def series():
         yield from series_errors(days)
     yield from series_steps()
     yield from series_origins()
+    yield from series_markets()
 
 
 def gradients():

@@ -419,3 +419,26 @@ def test_several_steps_ahead_are_made_again_and_begin_with_one():
     one = [float(r["value"]) for r in rows if (r["model"], r["step"]) == ("lstm_steps", 1)]
     assert one[0] == pytest.approx(0.13, abs=0.01)
     assert [r["step"] for r in rows if r["experiment"] == "steps_gain"] == [1, 2]
+
+
+@pytest.mark.parametrize("world", make.WORLDS)
+def test_made_markets_follow_one_law_and_only_a_bent_one_fears_a_fall(world):
+    v, r, level = make.made_markets(world, 40, 1500, seed=1)
+    assert v.shape == r.shape == level.shape == (40, 1500)
+    assert np.std(v - level) == pytest.approx(0.29, abs=0.01)
+    z = r / np.exp(level)
+    fear = np.corrcoef(np.minimum(z, 0)[:, :-1].ravel(), np.diff(level).ravel())[0, 1]
+    assert fear < -0.3 if world == "bent" else abs(fear) < 0.02
+
+
+def test_a_small_part_of_the_made_markets_is_made_again():
+    rows = list(make.series_markets(counts=(1,), seeds=(0,), epochs=4))
+    stored = {
+        (r["days"], r["model"]): float(r["value"])
+        for r in read_table("series")
+        if r["experiment"] == "market" and r["part"] in ("1", "last") and r["seed"] in ("0", "")
+    }
+    for row in rows:
+        loose = 0.05 if row["model"] == "lstm" else 1e-5  # four epochs, not eighty
+        told = stored[row["days"], row["model"]]
+        assert float(row["value"]) == pytest.approx(told, abs=loose), row
