@@ -142,6 +142,7 @@ MODEL = probes.load_letters()
         plots.forgetting(probes.memory_left(-1, 3)),
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
+        plots.bars({"HAR": 0.14, "LSTM": 0.13}, x_label="ошибка", digits=4),
     ],
     ids=MAKERS,
 )
