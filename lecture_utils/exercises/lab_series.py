@@ -208,7 +208,10 @@ def _har_inputs(draw: Draw, days: int = 90, level: float = -4.0) -> dict:
 def _har(v, train, *, shift=1, rows=None, constant=True, spans=(1, 5, 22), until=1):
     """HAR with one thing spoilt; `until` 0 leaves today out of its means."""
     ends = [max(t + until, 1) for t in range(len(v))]
-    x = np.array([[v[max(0, end - k) : end].mean() for k in spans] for end in ends])
+    mean = lambda days: (
+        days.mean() if len(days) else np.nan
+    )  # tomorrow of the last day is not there
+    x = np.array([[mean(v[max(0, end - k) : end]) for k in spans] for end in ends])
     if constant:
         x = np.column_stack([np.ones(len(v)), x])
     rows = rows or train
