@@ -170,13 +170,13 @@ def read_list(source: str | Path, column: str = "") -> list[str]:
     this header, else the first with one of TITLES, else the first where most cells have letters.
     A line tells what was read. Raises CorpusError for what no network can learn.
     """
-    path = _path(source)
+    path = given_path(source)
     is_file = os.path.exists(path)
     if path and not is_file and not re.search("[\n,;]", path):
         raise CorpusError(
             f"Файла «{path}» нет: проверьте путь, а сам список вставьте по записи в строке."
         )
-    rows = [row for _, row in _rows(read_text(path) if path and is_file else str(source))]
+    rows = [row for _, row in table_rows(read_text(path) if path and is_file else str(source))]
     cells, which = _column(rows, column)
     cells = [re.sub("[\xad\u200b\u200e\u200f\ufeff]", "", cell) for cell in cells]
     cells = [cell for c in cells if (cell := " ".join(unicodedata.normalize("NFC", c).split()))]
@@ -223,14 +223,14 @@ def _column(rows: list[list[str]], column: str) -> tuple[list[str], str]:
 
 def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The columns and the numbered rows of a list in any of the forms of `read_names`."""
-    rows = [(number, [_plain(cell) for cell in row]) for number, row in _rows(text)]
+    rows = [(number, [_plain(cell) for cell in row]) for number, row in table_rows(text)]
     first = rows[0][1] if rows else []
     if len(first) > 1 or HEADERS.keys() & first:
         return [HEADERS.get(cell, cell) for cell in first], rows[1:]
     return ["name"], rows
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
+def table_rows(text: str) -> list[tuple[int, list[str]]]:
     """The numbered rows of a table, or of a list, that are not empty."""
     lines = text.split("\n")
     told = re.fullmatch("sep=([;,|\t])", lines[0], re.I)  # the first line of some Excel files
@@ -312,12 +312,12 @@ def load_novel(my_file: str | Path = "") -> Text:
     Quotes and blanks round a path are taken off. Raises CorpusError: unusable file or cache.
     """
     for name, told in ("MY_FILE", my_file), ("LECTURE_NOVEL", os.environ.get("LECTURE_NOVEL", "")):
-        if own := _path(told or ""):
+        if own := given_path(told or ""):
             return story_text() if own == "story" else _own_text(own, name)
     return _fetch_novel(_novel_file())
 
 
-def _path(told: str | Path) -> str:
+def given_path(told: str | Path) -> str:
     """A path as people write it down, without quotes and blanks round it."""
     # U+202A stands before a path copied from the properties of a file in Windows.
     return os.path.expanduser(str(told).strip(" \t\r\n\xa0\"'«»“”„\u202a"))

@@ -180,3 +180,17 @@ def longest_copied_span(tokens: Sequence[Hashable], corpus: Sequence[Hashable]) 
     # With autojunk, its default, difflib passes over what is frequent in a long text.
     match = SequenceMatcher(None, tokens, corpus, autojunk=False).find_longest_match()
     return (match.a, match.size) if match.size else (0, 0)
+
+
+def block_means(
+    values: np.ndarray, block: int = 22, draws: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Bootstrap of the mean of a series (time,): `draws` means of blocks that keep neighbours.
+
+    Blocks begin anywhere and go round the end (circular block bootstrap, Politis, Romano 1992).
+    """
+    starts = np.random.default_rng(seed).integers(
+        len(values), size=(draws, -(-len(values) // block))
+    )
+    places = (starts[..., None] + np.arange(block)).reshape(draws, -1)[:, : len(values)]
+    return np.asarray(values)[places % len(values)].mean(1)

@@ -450,3 +450,78 @@ def test_the_table_of_transfer_says_what_the_lab_tells():
         found.setdefault(row["net"], []).append(float(row["nats"]))
     assert [len(found[net]) for net in ("ready", "taught", "new")] == [1, 3, 3]
     assert max(found["taught"]) < found["ready"][0] < min(found["new"])
+
+
+def test_the_table_of_the_series_is_whole():
+    rows = read_table("series")
+    keys = [
+        tuple(row[k] for k in ("experiment", "days", "model", "seed", "part", "step"))
+        for row in rows
+    ]
+    assert len(set(keys)) == len(keys)
+    nets = {(r["model"], r["seed"]) for r in rows if r["experiment"] == "error"} - {("garch", "")}
+    named = {(cell, str(seed)) for cell in make.SERIES_NETS for seed in (*range(5), "mean")}
+    plain = {(name, "") for name in ("yesterday", "mean", "ewma", "har", "har_falls", "ridge")}
+    assert nets == named | plain
+    assert {r["days"] for r in rows if r["experiment"] == "leak"} == set(make.LEAKS)
+    years = {r["part"] for r in rows if r["experiment"] == "origin"}
+    assert years == {str(year) for year in range(2016, 2022)}
+
+
+@pytest.mark.parametrize("days", ["all", "traded"])
+def test_a_small_part_of_the_series_is_made_again(days):
+    v, r, y, rows, _ = make.volatility(days)
+    found = make.rivals(v, r, y, rows)
+    found["lstm"], _ = make.learn_series("lstm", np.stack([v, r], 1), y[:, None], rows, 2)
+    for model, forecast in found.items():
+        seed = "2" if model == "lstm" else ""
+        row = one_row("series", experiment="error", days=days, model=model, seed=seed, part="last")
+        loss = make.squares(forecast.reshape(-1), y, rows[2]).mean()
+        assert loss == pytest.approx(float(row["value"]), abs=0.003 if seed else 1e-5), model
+
+
+def test_garch_is_made_again_where_arch_is_there():
+    pytest.importorskip("arch")
+    _, r, y, rows, _ = make.volatility("traded")
+    row = one_row("series", experiment="error", days="traded", model="garch", part="last")
+    loss = make.squares(make.garch(r, y, rows[0]), y, rows[2]).mean()
+    assert loss == pytest.approx(float(row["value"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("way", make.LEAKS)
+def test_a_forecast_of_the_price_never_beats_the_price_of_today(way):
+    found = make.learn_price(way, 1, epochs=8)
+    rows = [r for r in read_table("series") if (r["experiment"], r["days"]) == ("leak", way)]
+    lazy = next(float(r["value"]) for r in rows if (r["model"], r["seed"]) == ("yesterday", "1"))
+    assert found["yesterday", "train"] == pytest.approx(lazy, abs=0.01)
+    assert found["lstm", "last"] > found["yesterday", "last"]
+
+
+def test_several_steps_ahead_are_made_again_and_begin_with_one():
+    rows = list(make.series_steps(longest=2, seeds=[0]))
+    one = [float(r["value"]) for r in rows if (r["model"], r["step"]) == ("lstm_steps", 1)]
+    assert one[0] == pytest.approx(0.13, abs=0.01)
+    assert [r["step"] for r in rows if r["experiment"] == "steps_gain"] == [1, 2]
+
+
+@pytest.mark.parametrize("world", make.WORLDS)
+def test_made_markets_follow_one_law_and_only_a_bent_one_fears_a_fall(world):
+    v, r, level = make.made_markets(world, 40, 1500, seed=1)
+    assert v.shape == r.shape == level.shape == (40, 1500)
+    assert np.std(v - level) == pytest.approx(0.29, abs=0.01)
+    z = r / np.exp(level)
+    fear = np.corrcoef(np.minimum(z, 0)[:, :-1].ravel(), np.diff(level).ravel())[0, 1]
+    assert fear < -0.3 if world == "bent" else abs(fear) < 0.02
+
+
+def test_a_small_part_of_the_made_markets_is_made_again():
+    rows = list(make.series_markets(counts=(1,), seeds=(0,), epochs=4))
+    stored = {
+        (r["days"], r["model"]): float(r["value"])
+        for r in read_table("series")
+        if r["experiment"] == "market" and r["part"] in ("1", "last") and r["seed"] in ("0", "")
+    }
+    for row in rows:
+        loose = 0.05 if row["model"] == "lstm" else 1e-5  # four epochs, not eighty
+        told = stored[row["days"], row["model"]]
+        assert float(row["value"]) == pytest.approx(told, abs=loose), row

@@ -25,6 +25,7 @@ MAKERS = {
     "live_forgetting": widgets.live_forgetting,
     "live_letters": lambda: widgets.live_letters(*probes.load_letters(), PHRASE),
     "live_choice": lambda: widgets.live_choice(LN_P, SYMBOLS),
+    "live_series": lambda: widgets.live_series(lambda **values: plots.bars(values, x_label="x")),
 }
 CONTROLS = [(name, control) for name, make in MAKERS.items() for control in make().controls]
 
@@ -42,6 +43,8 @@ def values_of(control: w.ValueWidget) -> list:
     """What a student may choose: all options, both ticks, the ends and middle of a slider."""
     if isinstance(control, w.Dropdown):
         return list(dict(control.options).values())
+    if isinstance(control, w.SelectionSlider):
+        return list(control.options)
     if isinstance(control, w.Checkbox):
         return [False, True]
     if isinstance(control, w.Text):
@@ -139,6 +142,7 @@ MODEL = probes.load_letters()
         plots.forgetting(probes.memory_left(-1, 3)),
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
+        plots.bars({"HAR": 0.14, "LSTM": 0.13}, x_label="ошибка", digits=4),
     ],
     ids=MAKERS,
 )

@@ -26,6 +26,7 @@ MODULES = {  # notebook → the module with its exercises
     "05": "lstm_gates",
     "06": "lab_names",
     "07": "lab_novel",
+    "08": "lab_series",
 }
 
 

@@ -456,3 +456,19 @@ def live_cliff() -> Live:
         rate=w.FloatLogSlider(0.03, min=-3, max=-1, step=0.1, description="шаг η"),
         clip=w.FloatLogSlider(1, min=-1, max=2, step=0.1, description="порог"),
     )
+
+
+def live_series(draw: Callable[..., Figure]) -> Live:
+    """A net on a series of prices: `draw(window=…, units=…, horizon=…)` trains it and compares."""
+    options = {
+        "window": ("окно, дней", [5, 10, 20, 50, 100], 50),
+        "units": ("нейронов", [2, 4, 8, 16, 32, 64], 16),
+        "horizon": ("дней вперёд", [1, 2, 5, 10, 20], 1),
+    }
+    controls = {
+        name: w.SelectionSlider(options=values, value=value, description=title)
+        for name, (title, values, value) in options.items()
+    }
+    for control in controls.values():
+        control.continuous_update = False  # each picture trains a net
+    return Live(draw, **controls)
