@@ -41,7 +41,7 @@ from lecture_utils.distributed import use_threads
 from lecture_utils.figures import plots
 from lecture_utils.figures.style import STYLES
 from lecture_utils.files import DATA, save_atomically, speak_on_any_console, written_whole
-from lecture_utils.models import LAYERS, LetterModel, WordModel, each_part
+from lecture_utils.models import LAYERS, LetterModel, WordModel, detach
 from lecture_utils.novel import Corpus, divide, load_pretrained, recipe, train_novel
 from lecture_utils.probes import (
     LETTERS,
@@ -911,15 +911,19 @@ def plain_words(text: str) -> list[str]:
     return [word if re.fullmatch("[а-я]+(-[а-я]+)*", word) else UNK for word in words]
 
 
-def shelves(author: str, seed: int) -> tuple[list[list[str]], list[list[str]]]:
-    """The books of an author as `plain_words`: to learn from, and every fifth one to be judged."""
+def books_of(author: str) -> list[list[str]]:
+    """The books of an author as `plain_words`, the longest first; volumes are one book."""
     books = defaultdict(list)
     for title, text in read_prose(prose_files(author), f"прозу автора {author}").items():
         books[title.split(". Том")[0]] += plain_words(text)
-    words = sorted(books.values(), key=len, reverse=True)
-    first = (2 + seed) % len(words)  # of many books the two largest are always learned from
-    held_out = range(first, len(words), 5)
-    return [w for k, w in enumerate(words) if k not in held_out], [words[k] for k in held_out]
+    return sorted(books.values(), key=len, reverse=True)
+
+
+def shelves(books: list[list[str]], seed: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Books to learn from, and every fifth one to be judged."""
+    first = (2 + seed) % len(books)  # of many books the two largest are always learned from
+    held_out = range(first, len(books), 5)
+    return [w for k, w in enumerate(books) if k not in held_out], [books[k] for k in held_out]
 
 
 def pages(books: list[list[str]], length: int, most: int = 200) -> list[list[str]]:
@@ -974,13 +978,15 @@ def authors(first="tolstoy", second="dostoevsky", steps=700):
     """
     for author in (first, second):
         prose_files(author)  # an unknown one is told before anything is downloaded
+    libraries = [books_of(author) for author in (first, second)]
     for seed in SEEDS[:3]:
-        read, unread = zip(*(shelves(author, seed) for author in (first, second)), strict=True)
+        read, unread = zip(*(shelves(books, seed) for books in libraries), strict=True)
         judges = experts(read, seed, steps)
         for length, judge in product(PAGE_LENGTHS, judges):
             rights = []
             for books, sign in zip(unread, (1, -1), strict=True):
-                mine, other = (nats(pages(books, length)) for nats in judges[judge])
+                page = pages(books, length)
+                mine, other = (nats(page) for nats in judges[judge])
                 rights.append(np.mean(sign * (other - mine) > 0))
             row = {"second": second, "judge": judge, "seed": seed, "length": length}
             yield row | {"right": f"{np.mean(rights):.4f}"}
@@ -1051,6 +1057,17 @@ def garch(r: np.ndarray, y: np.ndarray, train: slice) -> np.ndarray | None:
     return least_squares(np.log(variance)[:, None] / 2, y, train)
 
 
+def one_epoch(net, head, optimizer, windows) -> None:
+    """Truncated BPTT over pairs of windows x, y (streams, time, …), the state carried."""
+    weights, state = [*net.parameters(), *head.parameters()], None
+    for x, y in windows:
+        h, state = net(x, detach(state))
+        optimizer.zero_grad()
+        (head(h) - y).square().mean().backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+
+
 def learn_series(cell, x, y, rows, seed, epochs=60, units=16, streams=8, window=50, rate=0.005):
     """Forecasts (days, targets) of a net that read x (days, features); those of its best epoch.
 
@@ -1062,21 +1079,12 @@ def learn_series(cell, x, y, rows, seed, epochs=60, units=16, streams=8, window=
     level, spread = level_and_spread(y, train)
     inputs, targets = scale(x, *level_and_spread(x, train)), scale(y, level, spread)
     length = train.stop // streams
-    cut_up = lambda a: a[: streams * length].view(streams, length, -1)
+    cut_up = lambda a: a[: streams * length].view(streams, length, -1).split(window, 1)
     net, head = LAYERS[cell](x.shape[1], units, batch_first=True), nn.Linear(units, y.shape[1])
-    weights = [*net.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=rate)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=rate)
     best, kept = math.inf, None
     for _ in range(epochs):
-        state = None
-        for x_part, y_part in zip(
-            cut_up(inputs).split(window, 1), cut_up(targets).split(window, 1), strict=True
-        ):
-            h, state = net(x_part, each_part(state, torch.Tensor.detach))
-            optimizer.zero_grad()
-            (head(h) - y_part).square().mean().backward()
-            nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
+        one_epoch(net, head, optimizer, zip(cut_up(inputs), cut_up(targets), strict=True))
         with torch.no_grad():
             forecast = head(net(inputs[None])[0])[0]
         loss = (forecast - targets)[middle].square().mean().item()
@@ -1318,18 +1326,11 @@ def learn_markets(v, r, asked_v, asked_r, seed, epochs=80, learned=2100) -> np.n
     scale = lambda v, r: torch.tensor(np.stack([(v - level) / spread, r / size], -1)).float()
     x, fresh = scale(v, r), scale(asked_v, asked_r)
     net, head = nn.LSTM(2, 16, batch_first=True), nn.Linear(16, 1)
-    weights = [*net.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=0.005)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=0.005)
     length, best = (learned - 1) // 8, math.inf
     streams = lambda a: a[:, : 8 * length].reshape(8 * len(v), length, -1).split(50, 1)
     for epoch in range(1, epochs + 1):
-        state = None
-        for x_part, y_part in zip(streams(x), streams(x[:, 1:, :1]), strict=True):
-            h, state = net(x_part, each_part(state, torch.Tensor.detach))
-            optimizer.zero_grad()
-            (head(h) - y_part).square().mean().backward()
-            nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
+        one_epoch(net, head, optimizer, zip(streams(x), streams(x[:, 1:, :1]), strict=True))
         if epoch % 4:
             continue
         with torch.no_grad():

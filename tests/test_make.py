@@ -317,7 +317,7 @@ def test_a_book_is_learned_from_or_judged_and_volumes_are_one_book(monkeypatch):
     monkeypatch.setattr(make, "prose_files", lambda author: [])
     monkeypatch.setattr(make, "read_prose", lambda files, about: texts)
     for seed in range(3):
-        read, unread = make.shelves("author", seed)
+        read, unread = make.shelves(make.books_of("author"), seed)
         lengths = sorted([len(words) for words in read + unread], reverse=True)
         assert lengths == [9, 8, 7, 6, 5, 4, 3, 3] and 9 in map(len, read)
         assert [len(words) for words in unread] == [[7, 3], [6], [5]][seed]
@@ -326,7 +326,7 @@ def test_a_book_is_learned_from_or_judged_and_volumes_are_one_book(monkeypatch):
 def test_the_shelf_of_an_author_of_few_books_is_never_empty(monkeypatch):
     monkeypatch.setattr(make, "prose_files", lambda author: [])
     monkeypatch.setattr(make, "read_prose", lambda files, about: {"А": "а а", "Б": "а", "В": "а"})
-    assert all(all(make.shelves("author", seed)) for seed in range(3))
+    assert all(all(make.shelves(make.books_of("author"), seed)) for seed in range(3))
 
 
 @given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 9), st.integers(1, 20))
