@@ -22,6 +22,7 @@ LSTMWeights = namedtuple("LSTMWeights", "W_xi W_hi b_i W_xf W_hf b_f W_xo W_ho b
 PeepholeWeights = namedtuple("PeepholeWeights", [*LSTMWeights._fields, "w_ci", "w_cf", "w_co"])
 CoupledWeights = namedtuple("CoupledWeights", "W_xi W_hi b_i W_xo W_ho b_o W_xc W_hc b_c")
 GRUWeights = namedtuple("GRUWeights", "W_xr W_hr b_r W_xz W_hz b_z W_xn b_xn W_hn b_hn")
+MinGRUWeights = namedtuple("MinGRUWeights", "W_xz b_z W_xn b_n")
 Gates = namedtuple("Gates", "i f o c_tilde")
 Gradients = namedtuple("Gradients", "U W b s")
 
@@ -111,6 +112,65 @@ def gru(p: GRUWeights, x_t: Array, h_prev: Array) -> Array:
     return (1 - z) * n + z * h_prev
 
 
+def pairs(p: MinGRUWeights, x: Array, signed: bool = False) -> tuple[Array, Array]:
+    """a, b of minGRU, h_t = a_t ⊙ h_{t−1} + b_t: gate and candidate see x (…, input_size) alone.
+
+    So all of them may be had at once (Feng et al. 2024; the gate z here keeps, as in `gru`). With
+    `signed` the factor a is 2z − 1, in (−1, 1), and not z, in (0, 1) (Grazzi et al. 2024).
+    """
+    z = sigmoid(x @ p.W_xz.T + p.b_z)
+    n = x @ p.W_xn.T + p.b_n
+    return (2 * z - 1 if signed else z), (1 - z) * n
+
+
+def min_gru(p: MinGRUWeights, x_t: Array, h_prev: Array, signed: bool = False) -> Array:
+    """One step of minGRU, the loop that `scan` goes round: h_t from x_t and h_{t−1}."""
+    a_t, b_t = pairs(p, x_t, signed)
+    return a_t * h_prev + b_t
+
+
+def combine(first: tuple, then: tuple) -> tuple:
+    """Two steps h → a h + b as one: a₂ (a₁ h + b₁) + b₂. Associative, so any grouping will do."""
+    (a_1, b_1), (a_2, b_2) = first, then
+    return a_2 * a_1, a_2 * b_1 + b_2
+
+
+def scan(a: Tensor, b: Tensor) -> Tensor:
+    """All h_t = a_t ⊙ h_{t−1} + b_t, h_0 = 0, in ⌈log₂ time⌉ rounds (Hillis & Steele 1986).
+
+    a, b and the result are (batch, time, …). After each round a pair sums up twice as many steps.
+    """
+    step = 1
+    while step < a.shape[1]:
+        joined = combine((a[:, :-step], b[:, :-step]), (a[:, step:], b[:, step:]))
+        a, b = (torch.cat([old[:, :step], new], 1) for old, new in zip((a, b), joined, strict=True))
+        step *= 2
+    return b
+
+
+def attention(Q: Tensor, K: Tensor, V: Tensor, causal: bool = False) -> tuple[Tensor, Tensor]:
+    """softmax(Q Kᵀ / √d) V and the weights (Vaswani et al. 2017); `causal`: no one looks ahead.
+
+    Q (…, queries, d), K (…, keys, d), V (…, keys, values) → (…, queries, values) and (…, queries,
+    keys).
+    """
+    scores = Q @ K.mT / K.shape[-1] ** 0.5
+    if causal:
+        is_later = torch.ones_like(scores, dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(is_later, -torch.inf)
+    A = scores.softmax(-1)
+    return A @ V, A
+
+
+def delta_rule(S: Tensor, k: Tensor, v: Tensor, beta) -> Tensor:
+    """Write v under the key k into the memory S (…, values, keys), over what S k was (Schlag 2021).
+
+    k (…, keys) has length 1, v is (…, values), beta in [0, 1]: how much of the old is replaced.
+    """
+    old = (S @ k[..., None])[..., 0]  # (…, values): what the memory says under this key
+    return S + beta * (v - old)[..., None] * k[..., None, :]
+
+
 def unroll(cell, p, x: Array, state=None) -> list:
     """The states after each step of x (batch, time, input_size), zero before it if none is given.
 
@@ -120,7 +180,7 @@ def unroll(cell, p, x: Array, state=None) -> list:
     if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != input_size:
         raise ValueError(f"Вход формы {tuple(x.shape)}: нужна (пакет, время ≥ 1, {input_size}).")
     shape = (x.shape[0], hidden_size)
-    has_memory = not isinstance(p, RNNWeights | GRUWeights)
+    has_memory = not isinstance(p, RNNWeights | GRUWeights | MinGRUWeights)
     if state is None:
         zeros = x.new_zeros(shape) if isinstance(x, Tensor) else np.zeros(shape)
         state = (zeros, zeros) if has_memory else zeros
