@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,9 +35,9 @@ class Series(NamedTuple):
 def read_series(path: str | Path = DATA / "imoex_daily.csv") -> Series:
     """Read a table of days with their closing prices, or with open, high, low and close.
 
-    Columns go by their titles, days by FORMS; decimal commas, delimiters and encodings are those of
-    exchanges and spreadsheets. Of closing prices alone, a day reaches from the close before to its
-    own. Raises CorpusError: what is wrong in which row.
+    Columns go by their titles, days by FORMS, the oldest or the newest first; decimal commas,
+    delimiters and encodings are those of exchanges and spreadsheets. Of closing prices alone, a day
+    reaches from the close before to its own. Raises CorpusError: what is wrong in which row.
     """
     rows, places = table_rows(read_text(path := given_path(path))), {}
     while rows and not places:
@@ -50,16 +51,17 @@ def read_series(path: str | Path = DATA / "imoex_daily.csv") -> Series:
                 raise ValueError(f"столбцов {len(row)}, а в заголовке {len(head)}")
             day, *prices = (row[place].strip() for place in places.values())
             table.append((_day(day), *map(_price, prices)))
-            if len(table) > 1 and table[-1][0] <= table[-2][0]:
-                known = table[-1][0] in [row[0] for row in table[:-1]]
-                why = "повторяется, а нужна одна строка на день"
-                raise ValueError(
-                    f"день {day} {why if known else 'раньше прежнего: упорядочьте дни'}"
-                )
             if len(prices) == 4 and not table[-1][3] <= table[-1][2]:
                 raise ValueError("минимум дня больше максимума: не перепутаны ли столбцы?")
         except ValueError as error:
             raise CorpusError(f"Исправьте файл «{path}», строка {number}: {error}.") from None
+    if table and table[0][0] > table[-1][0]:  # the newest day on top, as some sites export it
+        table.reverse()
+    for before, after in pairwise(row[0] for row in table):
+        if after <= before:
+            why = "повторяется: уберите лишнюю строку, а вместо цен по часам выгрузите дневные"
+            why = why if after == before else "стоит не по порядку: упорядочьте дни"
+            raise CorpusError(f"Исправьте файл «{path}»: день {after:%d.%m.%Y} {why}.")
     if len(table) < FEWEST_DAYS:
         raise CorpusError(f"В «{path}» дней {len(table)}, а нужно не меньше {FEWEST_DAYS}.")
     dates, *prices = (np.array(column) for column in zip(*table, strict=True))

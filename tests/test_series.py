@@ -106,6 +106,14 @@ def test_ten_dialects_are_read(dialect, written):
         assert np.allclose(series.high - series.low, np.abs(np.diff(CLOSE, prepend=CLOSE[0])))
 
 
+def test_the_newest_day_may_stand_on_top_as_investors_sites_export_it(written):
+    line = '"{ru}","{comma}","{op}","{ho}","{lo}","1,81M","-8,54%"'
+    header = '"Дата","Цена","Откр.","Макс.","Мин.","Объём","Изм. %"'
+    series = read_series(written(header, [*rows(line)][::-1], "\n", "utf-8-sig"))
+    assert (series.dates == DAYS).all() and np.allclose(series.close, CLOSE)
+    assert np.allclose(series.high - series.low, 5)
+
+
 def test_the_path_may_be_in_quotes_and_what_was_read_is_told(written, capsys):
     path = written("date,close", rows("{iso},{c}"))
     assert (read_series(f' "{path}" ').close == CLOSE).all()
@@ -115,10 +123,11 @@ def test_the_path_may_be_in_quotes_and_what_was_read_is_told(written, capsys):
 LINES = list(rows("{iso};{comma}"))
 SPOILT = {  # what is wrong → lines, what the sentence must say
     "unsorted": (
-        [*LINES[:7], LINES[8], LINES[7], *LINES[9:]], "строка 10: день 2010-01-18 раньше прежнего",
+        [*LINES[:7], LINES[8], LINES[7], *LINES[9:]], "день 18.01.2010 стоит не по порядку",
     ),
-    "newest first": (LINES[::-1], "строка 3: день .* раньше прежнего"),
-    "doubled": ([*LINES[:9], LINES[8], *LINES[9:]], "строка 11: день 2010-01-19 повторяется"),
+    "doubled": ([*LINES[:9], LINES[8], *LINES[9:]], "день 19.01.2010 повторяется"),
+    "every hour": ([f"{day}T{h}:00;3" for day in DAYS[:50] for h in range(10, 20)],
+                   "день 11.01.2010 повторяется: .* выгрузите дневные"),
     "zero": ([*LINES[:4], "2010-01-15;0,00", *LINES[5:]], "строка 6: цена 0,00 не больше нуля"),
     "negative": ([*LINES[:4], "2010-01-15;-3,2", *LINES[5:]], "строка 6: цена -3,2 не больше нуля"),
     "no price": ([*LINES[:4], "2010-01-15;", *LINES[5:]], "строка 6: цены нет"),
