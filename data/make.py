@@ -1248,23 +1248,20 @@ def step_by_step(v, weights, train, one, longest: int) -> np.ndarray:
 LEAKS = ("early", "honest", "minmax", "shuffled", "today")
 
 
-def learn_price(leak: str, seed: int, window=20, units=16, epochs=25) -> dict[tuple, float]:
+def learn_price(close, leak: str, seed: int, window=20, units=16, epochs=25) -> dict[tuple, float]:
     """RMSE in points of an LSTM on the price and of yesterday's price, on what it has seen and not.
 
-    As such forecasts are made: windows of prices between 0 and 1, 0.85 of them to learn, the rest
-    to judge; "early": 0.7 to learn, the same to judge. `leak`: "minmax" of all days; "shuffled"
-    windows; "today" stands in the window and is asked.
+    As such forecasts are made of `close` (days,): windows of prices between 0 and 1, 0.85 of them
+    to learn, the rest to judge; "early": 0.7 to learn, the same to judge. `leak`: "minmax" of all
+    days; "shuffled" windows; "today" stands in the window and is asked.
     """
     torch.manual_seed(seed)
-    close = read_series().close
     windows = np.lib.stride_tricks.sliding_window_view(close, window + 1)
     order = np.arange(len(windows))
     if leak == "shuffled":
         order = np.random.default_rng(seed).permutation(order)
-    train, test = (
-        order[: int((0.7 if leak == "early" else 0.85) * len(order))],
-        order[int(0.85 * len(order)) :],
-    )
+    learned = 0.7 if leak == "early" else 0.85
+    train, test = order[: int(learned * len(order))], order[int(0.85 * len(order)) :]
     known = close if leak == "minmax" else windows[train]
     low, high = known.min(), known.max()
     scaled_prices = torch.tensor((windows - low) / (high - low)).float()[..., None]
@@ -1289,8 +1286,9 @@ def learn_price(leak: str, seed: int, window=20, units=16, epochs=25) -> dict[tu
 
 def series_leaks() -> Iterator[dict]:
     """The beautiful forecast of the price, honest and with each leak."""
+    close = read_series().close
     for leak, seed in product(LEAKS, SEEDS):
-        for (model, part), value in learn_price(leak, seed).items():
+        for (model, part), value in learn_price(close, leak, seed).items():
             yield series_row("leak", model, value, days=leak, seed=seed, part=part)
 
 

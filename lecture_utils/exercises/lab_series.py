@@ -324,16 +324,19 @@ def _ask_peek(function, v, kind, far):
     """What the function answers of a forecast that peeks `far` days ahead, or as far as `kind`."""
     import numpy as np
 
+    def mean_around(v, before, after):
+        edges = v[:1].repeat(before), v, v[-1:].repeat(after)
+        width = before + 1 + after
+        return np.convolve(np.concatenate(edges), np.full(width, 1 / width), "valid")
+
     def honest(v):
-        return np.array([v[max(0, t - 3) : t + 1].mean() for t in range(len(v))])
+        return mean_around(v, 3, 0)
 
     def ahead(v):
-        padded = np.concatenate([v, np.full(far, v[-1])])
-        return honest(v) + 0.4 * padded[far:]
+        return honest(v) + 0.4 * np.concatenate([v, v[-1:].repeat(far)])[far:]
 
     def centred(v):
-        spans = (v[max(0, t - far) : t + far + 1] for t in range(len(v)))
-        return np.array([span.mean() for span in spans])
+        return mean_around(v, far, far)
 
     def scaled(v):
         return honest((v - v.mean()) / v.std())
@@ -348,9 +351,8 @@ def _changes(forecast, v, days, size: float = 1.0) -> list[tuple[int, int]]:
     for day in days:
         other = v.copy()
         other[day] += size
-        pairs += [
-            (day, t) for t in np.flatnonzero(np.abs(forecast(other) - before) > 1e-9).tolist()
-        ]
+        changed = np.abs(forecast(other) - before) > 1e-9
+        pairs += [(day, t) for t in np.flatnonzero(changed).tolist()]
     return pairs
 
 
