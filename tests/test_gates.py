@@ -1,9 +1,9 @@
 """Inside the LSTM: interventions on a watched cell, the cell by hand, and the committed results."""
 
-import make
 import numpy as np
 import pytest
 import torch
+from makers import theory
 from torch import nn
 from torch.nn.functional import one_hot
 
@@ -112,14 +112,14 @@ def test_the_counting_cells_have_equally_many_weights():
         doubled = sum(w.numel() for name, w in net.named_parameters() if "bias_ih" in name)
         return sum(w.numel() for w in net.parameters()) - doubled  # torch has two biases
 
-    counts = [count(make()) for make in make.COUNTERS.values()]
+    counts = [count(make()) for make in theory.COUNTERS.values()]
     assert min(counts) >= 560 and max(counts) <= 590
 
 
 def test_an_own_layer_follows_the_seed():
     def start():
         torch.manual_seed(3)
-        return [w.detach() for w in make.COUNTERS["peephole"]().parameters()]
+        return [w.detach() for w in theory.COUNTERS["peephole"]().parameters()]
 
     torch.testing.assert_close(start(), start(), rtol=0, atol=0)
 
@@ -127,7 +127,7 @@ def test_an_own_layer_follows_the_seed():
 def test_a_small_part_of_the_committed_results_is_made_again():
     """One LSTM of `python data/make.py gates`; another CPU may differ a bit."""
     rows = [r for r in read_table("gates") if (r["net"], r["seed"]) == ("lstm", "0")]
-    assert abs(make.learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
+    assert abs(theory.learn_to_count("lstm", 0)[0] - int(rows[0]["count"])) <= 10
 
 
 def test_the_stored_counters_are_those_of_the_table():
@@ -135,7 +135,7 @@ def test_the_stored_counters_are_those_of_the_table():
     stored = torch.load(DATA / "counters.pt", weights_only=True)
     rows = [r for r in read_table("gates") if r["experiment"] == "counting" and r["net"] == "lstm"]
     for row in rows:
-        net, head = make.COUNTERS["lstm"](), nn.Linear(10, 3)
+        net, head = theory.COUNTERS["lstm"](), nn.Linear(10, 3)
         net.load_state_dict(stored[int(row["seed"])]["net"])
         head.load_state_dict(stored[int(row["seed"])]["head"])
         with torch.no_grad():
@@ -147,7 +147,7 @@ def test_the_stored_counters_are_those_of_the_table():
 def test_the_table_of_the_letters_is_whole_and_its_first_net_is_the_committed_one():
     rows = read_table("letters")
     assert [row["seed"] for row in rows] == list("01234")
-    again = next(make.letters())
+    again = next(theory.letters())
     assert list(again) == list(rows[0])
     for name, value in rows[0].items():
         assert float(again[name]) == pytest.approx(float(value), abs=0.01, rel=0.01)
@@ -155,7 +155,7 @@ def test_the_table_of_the_letters_is_whole_and_its_first_net_is_the_committed_on
 
 def test_the_letter_network_is_small_and_its_weights_are_remade_and_read_back(tmp_path):
     again, short = tmp_path / "letters.pt", 60
-    loss = make.train_letters(again, steps=short)
+    loss = theory.train_letters(again, steps=short)
     model, vocabulary = load_letters(again)
     committed, same_vocabulary = load_letters()
     assert LETTERS.stat().st_size <= 300_000

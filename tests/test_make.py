@@ -12,12 +12,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import SEEDS, authors, market, names, novel, theory
 
+from lecture_utils.batching import NameBatches
 from lecture_utils.checkpoints import load_model
-from lecture_utils.corpora import story_text, storyteller
-from lecture_utils.files import read_table
+from lecture_utils.corpora import read_names, story_text, storyteller
+from lecture_utils.files import DATA, read_table
 from lecture_utils.series import read_series
 from lecture_utils.tasks import echo
+from lecture_utils.training import evaluate
+from lecture_utils.vocabulary import UNK
 
 CURVE, LAB = read_table("lecture_curve"), read_table("novel_results")
 
@@ -53,7 +57,7 @@ def test_the_echo_follows_its_seed_and_each_digit_is_as_frequent():
 
 def test_the_table_of_lags_is_whole():
     keys = [(row["net"], int(row["lag"]), int(row["seed"])) for row in read_table("lags")]
-    assert keys == list(product(make.NETS, (5, 10, 20, 30, 60), range(5)))
+    assert keys == list(product(theory.NETS, (5, 10, 20, 30, 60), range(5)))
 
 
 def test_the_table_of_windows_is_whole():
@@ -65,31 +69,31 @@ def test_the_table_of_windows_is_whole():
 
 def test_the_table_of_nets_on_names_is_whole():
     rows = read_table("name_nets")
-    assert [(r["net"], int(r["seed"])) for r in rows] == list(product(make.NAME_NETS, range(5)))
+    assert [(r["net"], int(r["seed"])) for r in rows] == list(product(names.NAME_NETS, range(5)))
     for row in rows:
-        sees_men = make.NAME_NETS[row["net"]].get("whose", "all") == "all"
+        sees_men = names.NAME_NETS[row["net"]].get("whose", "all") == "all"
         assert 6 < float(row["women"]) < 12 and bool(row["men"]) == sees_men
 
 
 @pytest.mark.parametrize("net, seed", [("lecture", 0), ("women", 3)])
 def test_a_small_part_of_the_nets_on_names_is_made_again(net, seed):
-    (women,) = make.learn_names(seed, **make.NAME_NETS[net])
+    (women,) = names.learn_names(seed, **names.NAME_NETS[net])
     row = one_row("name_nets", net=net, seed=str(seed))
     assert women == pytest.approx(float(row["women"]), abs=0.1)
 
 
 def test_a_net_that_learned_names_of_both_genders_is_scored_on_both():
-    women, men = make.learn_names(0, steps=1)
+    women, men = names.learn_names(0, steps=1)
     assert women == pytest.approx(35, abs=5) and men == pytest.approx(35, abs=5)
 
 
 def test_the_table_of_nets_on_lists_is_whole():
     keys = [(r["net"], r["list"], int(r["seed"])) for r in read_table("list_nets")]
-    assert keys == list(product(make.LIST_NETS, make.LISTS, range(3)))
+    assert keys == list(product(names.LIST_NETS, names.LISTS, range(3)))
 
 
 def test_a_small_part_of_the_nets_on_lists_is_made_again():
-    perplexity, copies = make.learn_list("60", seed=0)
+    perplexity, copies = names.learn_list("60", seed=0)
     row = one_row("list_nets", list="60", net="gru_64", seed="0")
     assert perplexity == pytest.approx(float(row["perplexity"]), abs=0.5)
     assert copies == pytest.approx(float(row["copies"]), abs=0.02)
@@ -98,7 +102,7 @@ def test_a_small_part_of_the_nets_on_lists_is_made_again():
 @pytest.mark.parametrize("net, lag, seed", [("rnn_orthogonal", 10, 0), ("lstm_b3", 10, 3)])
 def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
     """Another CPU may need a hundred steps more or less."""
-    accuracy, steps = make.learn_order(lag=lag, seed=seed, **make.NETS[net])
+    accuracy, steps = theory.learn_order(lag=lag, seed=seed, **theory.NETS[net])
     row = one_row("lags", net=net, lag=str(lag), seed=str(seed))
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=100)
@@ -106,26 +110,26 @@ def test_a_small_part_of_the_lags_is_made_again(net, lag, seed):
 
 def test_the_table_of_distances_is_whole():
     keys = [(r["net"], int(r["distance"]), int(r["seed"])) for r in read_table("distance")]
-    assert keys == list(product(make.BOTH_SIDES, (2, 4, 8, 12), range(5)))
+    assert keys == list(product(theory.BOTH_SIDES, (2, 4, 8, 12), range(5)))
 
 
 @pytest.mark.parametrize("net, distance", [("lstm", 4), ("rnn", 8)])
 def test_a_small_part_of_the_distances_is_made_again(net, distance):
     """Another CPU may need fifty steps more or less."""
-    accuracy, steps = make.learn_both_sides(net, distance, seed=1)
+    accuracy, steps = theory.learn_both_sides(net, distance, seed=1)
     row = one_row("distance", net=net, distance=str(distance), seed="1")
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=50)
 
 
 def test_who_reads_both_sides_without_learning_guesses():
-    accuracy, steps = make.learn_both_sides("rnn", 4, seed=0, steps=1)
+    accuracy, steps = theory.learn_both_sides("rnn", 4, seed=0, steps=1)
     assert 0.15 < accuracy < 0.35 and steps == 1
 
 
 def test_the_nets_to_compare_have_about_as_many_weights():
     sizes = []
-    for build in make.BOTH_SIDES.values():
+    for build in theory.BOTH_SIDES.values():
         rnn = build()
         ways = 1 + rnn.bidirectional
         sizes.append(sum(w.numel() for w in rnn.parameters()) + 4 * ways * rnn.hidden_size + 4)
@@ -135,22 +139,22 @@ def test_the_nets_to_compare_have_about_as_many_weights():
 def test_the_table_of_depths_is_whole():
     rows = read_table("depth")
     keys = [(int(r["layers"]), float(r["rate"]), int(r["seed"]), int(r["step"])) for r in rows]
-    assert keys == list(product(make.STACKS, (0.003, 0.01, 0.03), range(5), (100, 300, 1000)))
+    assert keys == list(product(theory.STACKS, (0.003, 0.01, 0.03), range(5), (100, 300, 1000)))
 
 
 def test_a_small_part_of_the_depths_is_made_again():
-    (loss,) = make.learn_letters(1, 0.01, seed=0, marks=(100,))
+    (loss,) = theory.learn_letters(1, 0.01, seed=0, marks=(100,))
     row = one_row("depth", layers="1", rate="0.01", seed="0", step="100")
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
 
 def test_the_table_of_time_scales_is_whole():
     keys = [(r["net"], int(r["seed"]), int(r["layer"])) for r in read_table("scales")]
-    assert keys == list(product(make.STACKED, range(5), (1, 2, 3)))
+    assert keys == list(product(theory.STACKED, range(5), (1, 2, 3)))
 
 
 def test_a_small_part_of_the_time_scales_is_made_again():
-    times = make.learn_two_speeds("lstm16", seed=0)
+    times = theory.learn_two_speeds("lstm16", seed=0)
     for layer, (before, after) in enumerate(times, start=1):
         row = one_row("scales", net="lstm16", seed="0", layer=str(layer))
         assert before == pytest.approx(float(row["before"]), abs=0.05)
@@ -159,17 +163,17 @@ def test_a_small_part_of_the_time_scales_is_made_again():
 
 def test_noise_has_the_time_1_and_a_slow_state_a_longer_one():
     noise = torch.randn(64, 400, 4, generator=torch.Generator().manual_seed(0))
-    assert make.correlation_time(noise) == pytest.approx(1, abs=0.3)
+    assert theory.correlation_time(noise) == pytest.approx(1, abs=0.3)
     states, s = [], torch.zeros(64, 4)
     for x in noise.unbind(1):
         s = 0.8 * s + x
         states.append(s)
-    assert make.correlation_time(torch.stack(states, 1)) == pytest.approx(1 / (1 - 0.8), rel=0.2)
+    assert theory.correlation_time(torch.stack(states, 1)) == pytest.approx(1 / (1 - 0.8), rel=0.2)
 
 
 def test_the_table_of_ways_and_rivals_is_whole():
     keys = [(r["net"], int(r["open"]), int(r["seed"])) for r in read_table("order")]
-    runs = [(net, 0) for net in make.WAYS] + list(product(make.RIVALS, (0, 1)))
+    runs = [(net, 0) for net in theory.WAYS] + list(product(theory.RIVALS, (0, 1)))
     assert keys == [(*run, seed) for run in runs for seed in range(5)]
 
 
@@ -177,7 +181,7 @@ def test_the_table_of_ways_and_rivals_is_whole():
 def test_a_small_part_of_the_ways_and_rivals_is_made_again(net, is_open, seed):
     """Another CPU may need two hundred steps more or less."""
     row = one_row("order", net=net, open=str(int(is_open)), seed=str(seed))
-    accuracy, steps = make.fit_order(*make.order_net(net, seed, is_open), 30, seed, steps=1000)
+    accuracy, steps = theory.fit_order(*theory.order_net(net, seed, is_open), 30, seed, steps=1000)
     assert accuracy == pytest.approx(float(row["accuracy"]), abs=0.02)
     assert steps == pytest.approx(int(row["steps"]), abs=200)
 
@@ -187,12 +191,12 @@ def split(monkeypatch):
     """split(b_f, b_back) → h of a SplitLSTM, of nn.LSTM with b_f, and how each grows with x."""
 
     def compare(b_f, b_back):
-        monkeypatch.setitem(make.WAYS, "probe", (b_f, b_back))
+        monkeypatch.setitem(theory.WAYS, "probe", (b_f, b_back))
         torch.manual_seed(0)
         usual = torch.nn.LSTM(6, 32, batch_first=True)
         usual.bias_ih_l0.data[32:64], usual.bias_hh_l0.data[32:64] = b_f, 0.0
         found = []
-        for net in (make.order_net("probe", seed=0)[0], usual):
+        for net in (theory.order_net("probe", seed=0)[0], usual):
             x = torch.randn(2, 12, 6, generator=torch.Generator().manual_seed(1))
             h = net(x.requires_grad_())[0]
             found.append((h.detach(), *torch.autograd.grad(h[:, -1].square().sum(), x)))
@@ -218,8 +222,8 @@ def test_a_bias_of_the_error_changes_its_way_back_and_nothing_else(split):
 
 
 def test_the_rivals_have_equally_many_weights_and_open_to_the_same_gate():
-    for name in make.RIVALS:
-        net, head = make.order_net(name, seed=0, is_open=True)
+    for name in theory.RIVALS:
+        net, head = theory.order_net(name, seed=0, is_open=True)
         doubled = sum(w.numel() for part, w in net.named_parameters() if "bias_ih" in part)
         weights = sum(w.numel() for w in (*net.parameters(), *head.parameters())) - doubled
         assert 5000 <= weights <= 5250
@@ -232,7 +236,7 @@ def test_the_rivals_have_equally_many_weights_and_open_to_the_same_gate():
 
 
 def test_before_any_learning_the_order_is_a_guess():
-    accuracy, steps = make.learn_order("rnn", lag=30, seed=0, steps=1)
+    accuracy, steps = theory.learn_order("rnn", lag=30, seed=0, steps=1)
     assert 0.2 < accuracy < 0.3 and steps == 1
 
 
@@ -240,7 +244,7 @@ def test_before_any_learning_the_order_is_a_guess():
 def test_a_small_part_of_the_windows_is_made_again(state):
     """The echo in windows of 16; another CPU may end a little elsewhere."""
     row = one_row("truncation", text="echo", seq_len="16", state=state, seed="0")
-    loss = make.truncation_loss("echo", 16, state == "carried", 0)
+    loss = theory.truncation_loss("echo", 16, state == "carried", 0)
     assert loss == pytest.approx(float(row["loss"]), abs=0.02)
 
 
@@ -248,7 +252,7 @@ def test_the_curve_of_the_lecture_has_a_row_for_each_step(monkeypatch, tmp_path)
     text = tmp_path / "own.txt"
     text.write_text("жили были дед и баба , ела кашу с молоком . " * 60, encoding="utf-8")
     monkeypatch.setenv("LECTURE_NOVEL", str(text))
-    rows = list(make.lecture_curve(steps=3))
+    rows = list(novel.lecture_curve(steps=3))
     assert [row["step"] for row in rows] == [1, 2, 3] and list(rows[0]) == list(CURVE[0])
     assert float(rows[0]["loss"]) == pytest.approx(np.log(11), abs=0.2)
 
@@ -257,7 +261,7 @@ def test_the_results_of_the_words_lab_are_whole():
     nets = {"lecture": 4, "full": 13, "adaptive": 13}  # validations in a run
     expected = {
         (text, net, seed): nets[net]
-        for text, net, seed in product(("story", "novel"), make.LAB_NETS, make.SEEDS)
+        for text, net, seed in product(("story", "novel"), novel.LAB_NETS, SEEDS)
     }
     keys = [(r["text"], r["net"], r["measure"], r["seed"]) for r in LAB]
     for (text, net, seed), count in expected.items():
@@ -285,7 +289,7 @@ def test_a_small_part_of_the_words_lab_is_made_again():
     keys = {"text": "story", "net": "lecture", "seed": "0", "step": "100", "measure": "valid"}
     row = one_row("novel_results", **keys)
     stop = lambda history, model: len(history.loss) == 100
-    _, history = make.train_words(make.Words(story_text()), "lecture", 0, [stop])
+    _, history = novel.train_words(novel.Words(story_text()), "lecture", 0, [stop])
     assert history.valid_loss == [pytest.approx(float(row["value"]), abs=0.03)]
 
 
@@ -309,31 +313,33 @@ def test_an_unknown_table_is_refused_with_the_names_of_those_there_are(capsys):
 
 def test_of_a_page_neither_names_nor_marks_nor_french_are_left():
     page = "– Алёша, mon cher! – всё-таки сказал он."
-    assert make.plain_words(page) == [make.UNK] * 3 + ["все-таки", "сказал", "он"]
+    assert authors.plain_words(page) == [UNK] * 3 + ["все-таки", "сказал", "он"]
 
 
 def test_a_book_is_learned_from_or_judged_and_volumes_are_one_book(monkeypatch):
     titles = [f"Книга {k}" for k in range(7)] + ["Роман. Том 1", "Роман. Том 2"]
     texts = {title: "а " * (9 - k) for k, title in enumerate(titles)}
-    monkeypatch.setattr(make, "prose_files", lambda author: [])
-    monkeypatch.setattr(make, "read_prose", lambda files, about: texts)
+    monkeypatch.setattr(authors, "prose_files", lambda author: [])
+    monkeypatch.setattr(authors, "read_prose", lambda files, about: texts)
     for seed in range(3):
-        read, unread = make.shelves(make.books_of("author"), seed)
+        read, unread = authors.shelves(authors.books_of("author"), seed)
         lengths = sorted([len(words) for words in read + unread], reverse=True)
         assert lengths == [9, 8, 7, 6, 5, 4, 3, 3] and 9 in map(len, read)
         assert [len(words) for words in unread] == [[7, 3], [6], [5]][seed]
 
 
 def test_the_shelf_of_an_author_of_few_books_is_never_empty(monkeypatch):
-    monkeypatch.setattr(make, "prose_files", lambda author: [])
-    monkeypatch.setattr(make, "read_prose", lambda files, about: {"А": "а а", "Б": "а", "В": "а"})
-    assert all(all(make.shelves(make.books_of("author"), seed)) for seed in range(3))
+    monkeypatch.setattr(authors, "prose_files", lambda author: [])
+    monkeypatch.setattr(
+        authors, "read_prose", lambda files, about: {"А": "а а", "Б": "а", "В": "а"}
+    )
+    assert all(all(authors.shelves(authors.books_of("author"), seed)) for seed in range(3))
 
 
 @given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 9), st.integers(1, 20))
 def test_pages_are_whole_follow_the_books_and_are_not_too_many(lengths, length, most):
     books = [[(k, i) for i in range(size)] for k, size in enumerate(lengths)]
-    found = make.pages(books, length, most)
+    found = authors.pages(books, length, most)
     assert len(found) == min(most, sum(size // length for size in lengths))
     assert found == sorted(found) and len({page[0] for page in found}) == len(found)
     assert all(page == books[page[0][0]][page[0][1] :][:length] for page in found)
@@ -342,7 +348,7 @@ def test_pages_are_whole_follow_the_books_and_are_not_too_many(lengths, length, 
 def test_the_table_of_authors_is_whole():
     rows = read_table("authors")
     keys = [tuple(row[key] for key in ("second", "judge", "seed", "length")) for row in rows]
-    lengths = map(str, make.PAGE_LENGTHS)
+    lengths = map(str, authors.PAGE_LENGTHS)
     judges = ["network", "words", "letters"]
     assert sorted(keys) == sorted(product(["dostoevsky"], judges, "012", lengths))
 
@@ -358,20 +364,20 @@ def test_a_small_part_of_the_authors_is_made_again(monkeypatch):
         }
         for author, seeds in {"tolstoy": range(4), "other": range(4, 8)}.items()
     }
-    monkeypatch.setattr(make, "prose_files", lambda author: author)
-    monkeypatch.setattr(make, "read_prose", lambda author, about: texts[author])
-    monkeypatch.setattr(make, "SEEDS", range(1))
-    rows = list(make.authors(second="other", steps=60))
+    monkeypatch.setattr(authors, "prose_files", lambda author: author)
+    monkeypatch.setattr(authors, "read_prose", lambda author, about: texts[author])
+    monkeypatch.setattr(authors, "SEEDS", range(1))
+    rows = list(authors.authors(second="other", steps=60))
     right = {(row["judge"], row["length"]): float(row["right"]) for row in rows}
-    assert len(right) == 3 * len(make.PAGE_LENGTHS)
+    assert len(right) == 3 * len(authors.PAGE_LENGTHS)
     assert all(right[judge, 400] > 0.8 for judge in ("network", "words"))
     assert all(right[judge, 25] < right[judge, 400] for judge in ("network", "words"))
 
 
 def test_a_page_of_nothing_but_names_is_judged_too():
-    judges = make.experts([[["а", "б", make.UNK] * 500], [["б", "б", "а"] * 500]], seed=0, steps=1)
+    judges = authors.experts([[["а", "б", UNK] * 500], [["б", "б", "а"] * 500]], seed=0, steps=1)
     for pair in judges.values():
-        assert np.isfinite([nats([[make.UNK] * 25]) for nats in pair]).all()
+        assert np.isfinite([nats([[UNK] * 25]) for nats in pair]).all()
 
 
 def test_two_authors_are_compared_in_no_other_table(capsys):
@@ -424,22 +430,22 @@ def test_one_command_makes_the_pictures_of_readme_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_net_of_the_names_lab_is_the_one_of_the_table(seed):
-    model, letters = load_model(make.DATA / f"name_nets/{seed}.pt")
-    names = make.read_names()
-    mixed = [names[k] for k in np.random.default_rng(0).permutation(len(names))]
-    ninth = mixed[len(names) * 8 // 10 : len(names) * 9 // 10]
+    model, letters = load_model(DATA / f"name_nets/{seed}.pt")
+    known = read_names()
+    mixed = [known[k] for k in np.random.default_rng(0).permutation(len(known))]
+    ninth = mixed[len(known) * 8 // 10 : len(known) * 9 // 10]
     women = [letters.encode_name(n.name, n.gender) for n in ninth if n.gender == "f"]
     row = one_row("name_nets", net="gru_64_dropout", seed=str(seed))
-    found = math.exp(make.evaluate(model, make.NameBatches(women, 200)))
+    found = math.exp(evaluate(model, NameBatches(women, 200)))
     assert found == pytest.approx(float(row["women"]), rel=0.005)
 
 
 def test_a_small_part_of_the_transfer_is_made_again(monkeypatch):
     file = SimpleNamespace(path=Path("Книга.txt"))
     text = "\n".join(story_text().text.splitlines()[:400])
-    monkeypatch.setattr(make, "prose_files", lambda author: [file])
-    monkeypatch.setattr(make, "read_prose", lambda files, about: {"Книга": text})
-    rows = make.transfer("author", "Книга", epochs=2, alone=1)
+    monkeypatch.setattr(novel, "prose_files", lambda author: [file])
+    monkeypatch.setattr(novel, "read_prose", lambda files, about: {"Книга": text})
+    rows = novel.transfer("author", "Книга", epochs=2, alone=1)
     ready, taught = next(rows), next(rows)
     assert (ready["net"], taught["net"], taught["seed"]) == ("ready", "taught", 0)
     assert 0.3 < taught["nats"] < ready["nats"] - 0.05
@@ -461,37 +467,37 @@ def test_the_table_of_the_series_is_whole():
     ]
     assert len(set(keys)) == len(keys)
     nets = {(r["model"], r["seed"]) for r in rows if r["experiment"] == "error"} - {("garch", "")}
-    named = {(cell, str(seed)) for cell in make.SERIES_NETS for seed in (*range(5), "mean")}
+    named = {(cell, str(seed)) for cell in market.SERIES_NETS for seed in (*range(5), "mean")}
     plain = {(name, "") for name in ("yesterday", "mean", "ewma", "har", "har_falls", "ridge")}
     assert nets == named | plain
-    assert {r["days"] for r in rows if r["experiment"] == "leak"} == set(make.LEAKS)
+    assert {r["days"] for r in rows if r["experiment"] == "leak"} == set(market.LEAKS)
     years = {r["part"] for r in rows if r["experiment"] == "origin"}
     assert years == {str(year) for year in range(2016, 2022)}
 
 
 @pytest.mark.parametrize("days", ["all", "traded"])
 def test_a_small_part_of_the_series_is_made_again(days):
-    v, r, y, rows, _ = make.volatility(days)
-    found = make.rivals(v, r, y, rows)
-    found["lstm"], _ = make.learn_series("lstm", np.stack([v, r], 1), y[:, None], rows, 2)
+    v, r, y, rows, _ = market.volatility(days)
+    found = market.rivals(v, r, y, rows)
+    found["lstm"], _ = market.learn_series("lstm", np.stack([v, r], 1), y[:, None], rows, 2)
     for model, forecast in found.items():
         seed = "2" if model == "lstm" else ""
         row = one_row("series", experiment="error", days=days, model=model, seed=seed, part="last")
-        loss = make.squares(forecast.reshape(-1), y, rows[2]).mean()
+        loss = market.squares(forecast.reshape(-1), y, rows[2]).mean()
         assert loss == pytest.approx(float(row["value"]), abs=0.003 if seed else 1e-5), model
 
 
 def test_garch_is_made_again_where_arch_is_there():
     pytest.importorskip("arch")
-    _, r, y, rows, _ = make.volatility("traded")
+    _, r, y, rows, _ = market.volatility("traded")
     row = one_row("series", experiment="error", days="traded", model="garch", part="last")
-    loss = make.squares(make.garch(r, y, rows[0]), y, rows[2]).mean()
+    loss = market.squares(market.garch(r, y, rows[0]), y, rows[2]).mean()
     assert loss == pytest.approx(float(row["value"]), abs=1e-4)
 
 
-@pytest.mark.parametrize("way", make.LEAKS)
+@pytest.mark.parametrize("way", market.LEAKS)
 def test_a_forecast_of_the_price_never_beats_the_price_of_today(way):
-    found = make.learn_price(read_series().close, way, 1, epochs=8)
+    found = market.learn_price(read_series().close, way, 1, epochs=8)
     rows = [r for r in read_table("series") if (r["experiment"], r["days"]) == ("leak", way)]
     lazy = next(float(r["value"]) for r in rows if (r["model"], r["seed"]) == ("yesterday", "1"))
     assert found["yesterday", "train"] == pytest.approx(lazy, abs=0.01)
@@ -499,15 +505,15 @@ def test_a_forecast_of_the_price_never_beats_the_price_of_today(way):
 
 
 def test_several_steps_ahead_are_made_again_and_begin_with_one():
-    rows = list(make.series_steps(longest=2, seeds=[0]))
+    rows = list(market.series_steps(longest=2, seeds=[0]))
     one = [float(r["value"]) for r in rows if (r["model"], r["step"]) == ("lstm_steps", 1)]
     assert one[0] == pytest.approx(0.13, abs=0.01)
     assert [r["step"] for r in rows if r["experiment"] == "steps_gain"] == [1, 2]
 
 
-@pytest.mark.parametrize("world", make.WORLDS)
+@pytest.mark.parametrize("world", market.WORLDS)
 def test_made_markets_follow_one_law_and_only_a_bent_one_fears_a_fall(world):
-    v, r, level = make.made_markets(world, 40, 1500, seed=1)
+    v, r, level = market.made_markets(world, 40, 1500, seed=1)
     assert v.shape == r.shape == level.shape == (40, 1500)
     assert np.std(v - level) == pytest.approx(0.29, abs=0.01)
     z = r / np.exp(level)
@@ -516,7 +522,7 @@ def test_made_markets_follow_one_law_and_only_a_bent_one_fears_a_fall(world):
 
 
 def test_a_small_part_of_the_made_markets_is_made_again():
-    rows = list(make.series_markets(counts=(1,), seeds=(0,), epochs=4))
+    rows = list(market.series_markets(counts=(1,), seeds=(0,), epochs=4))
     stored = {
         (r["days"], r["model"]): float(r["value"])
         for r in read_table("series")

@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
-import make
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import market
 
 from lecture_utils.corpora import CorpusError
 from lecture_utils.metrics import block_means
@@ -234,7 +234,7 @@ def test_the_bootstrap_of_blocks_is_wider_where_neighbours_are_alike():
 
 def another_future(seed, border):
     """v and r of the index, and the same with noise from the day `border` on."""
-    v, r, _, _, _ = make.volatility("traded")
+    v, r, _, _, _ = market.volatility("traded")
     random, noisy_v, noisy_r = np.random.default_rng(seed), v.copy(), r.copy()
     noisy_v[border:] = random.normal(-4, 3, len(v) - border)
     noisy_r[border:] = random.normal(0, 0.1, len(v) - border)
@@ -250,7 +250,7 @@ def asked(v):
 def test_no_forecast_of_a_rival_changes_when_the_future_is_noise(seed, border):
     rows = parts(3035)
     (v, r), (noisy_v, noisy_r) = another_future(seed, border)
-    true, noisy = (make.rivals(a, b, asked(a), rows) for a, b in ((v, r), (noisy_v, noisy_r)))
+    true, noisy = (market.rivals(a, b, asked(a), rows) for a, b in ((v, r), (noisy_v, noisy_r)))
     for model in true:
         assert np.allclose(true[model][:border], noisy[model][:border], atol=1e-9), model
 
@@ -260,7 +260,9 @@ def peeks(border, shift=1, rows=None, epochs=1):
     forecasts = []
     for v, r in another_future(1, border):
         x, y = np.stack([v, r], 1), np.append(v[shift:], np.full(shift, np.nan))
-        found, _ = make.learn_series("lstm", x, y[:, None], rows or parts(len(v)), 0, epochs=epochs)
+        found, _ = market.learn_series(
+            "lstm", x, y[:, None], rows or parts(len(v)), 0, epochs=epochs
+        )
         forecasts.append(found[:border, 0])
     return np.abs(np.subtract(*forecasts)).max()
 
@@ -288,6 +290,6 @@ def test_a_planted_leak_is_found_training_targets_beyond_the_border():
 
 def test_a_planted_leak_is_found_scaler_fitted_on_everything(monkeypatch):
     monkeypatch.setattr(
-        make, "level_and_spread", lambda a, rows: (np.nanmean(a, 0), np.nanstd(a, 0))
+        market, "level_and_spread", lambda a, rows: (np.nanmean(a, 0), np.nanstd(a, 0))
     )
     assert peeks(DAY_AFTER["training"]) > 1e-3
