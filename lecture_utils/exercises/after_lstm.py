@@ -1,4 +1,4 @@
-"""Exercises of 09: attention and its mask, the scan, the delta rule, parity by a linear net."""
+"""Exercises of 09: attention and its mask, the scan, parity by a linear net, the delta rule."""
 
 from functools import partial
 
@@ -245,7 +245,67 @@ def my_rounds(a, b):
 )  # fmt: skip
 
 
-# 09.5: the delta rule, write after write
+# 09.5: parity by one number, whose step sees one bit
+
+
+def _bits(draw: Draw, kind: str = "", time: int = 9) -> dict:
+    x = draw.whole(0, 1, 4, time)
+    if kind in ("zeros", "one"):
+        x[:] = 0
+    if kind == "one":
+        x[:, 2] = 1
+    if kind == "two":
+        x[:], x[:, 1:3] = 0, 1
+    return {"x": x.to(draw.dtype)}
+
+
+def _ask_parity(function, x):
+    """h of the linear net whose a and b are told bit by bit, and whether |a| ≤ 1."""
+    h, seen, kept = torch.zeros_like(x[:, 0]), [], True
+    for t in range(x.shape[1]):
+        answer = function(x[:, t])
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            return answer
+        a, b = (torch.as_tensor(part, dtype=x.dtype).expand_as(h) for part in answer)
+        kept = kept and bool((a.abs() <= 1).all())
+        h = a * h + b
+        seen.append(h)
+    return [torch.stack(seen, 1), kept]
+
+
+PARITY = Exercise(
+    skeleton="""
+def my_parity(x):
+    ...
+    return a, b
+""",
+    inputs=_bits,
+    reference=lambda x: (1 - 2 * x, x),
+    ask=_ask_parity,
+    cases=[
+        Case("одни нули", "Нуль ничего не меняет: h остаётся нулём, значит при x = 0 прибавки нет.",
+             settings={"kind": "zeros"}),
+        Case("одна единица", "Единица делает из нуля единицу, а следующие нули её хранят: при x = 0 множитель 1.",
+             settings={"kind": "one"}),
+        Case("две единицы подряд", "Вторая единица должна вернуть h к нулю: a·1 + b = 0.", settings={"kind": "two"}),
+        Case("любые биты", "При x = 1 шаг превращает 0 в 1, а 1 в 0. При x = 0 не меняет ничего."),
+    ],
+    mistakes=[
+        (lambda x: (torch.ones_like(x), x), "Это счётчик: единицы складываются. Чётность после двух возвращается к нулю."),
+        (lambda x: (1 - x, x), "Множитель от 0 до 1: единица стирает прошлое и ставит 1. Вторую от первой ей не "
+         "отличить: чем возвратить h к нулю?"),
+        (lambda x: (1 - 2 * x, torch.zeros_like(x)), "Знак меняется, но у нуля знака нет: без прибавки h навсегда нуль."),
+        (lambda x: (-torch.ones_like(x), x), "Знак меняет и нуль: при x = 0 шаг должен ничего не делать."),
+        (lambda x: (x, 1 - x), "Нуль и единица переставлены."),
+        (lambda x: (torch.zeros_like(x), x), "Прошлое стёрто: h — это последний бит."),
+        (lambda x: (2 * x - 1, 1 - x), "Нуль и единица переставлены."),
+        (lambda x: (1 - 2 * x, -x), "Знак прибавки: чётность — 0 или 1, а вышло 0 или −1."),
+    ],
+    points=2,
+)  # fmt: skip
+
+
+# 09.6: the delta rule, write after write
 
 
 def _writes(draw: Draw, kind: str = "", time: int = 6) -> dict:
@@ -311,71 +371,11 @@ def my_memory(K, V, beta):
 )  # fmt: skip
 
 
-# 09.6: parity by one number, whose step sees one bit
-
-
-def _bits(draw: Draw, kind: str = "", time: int = 9) -> dict:
-    x = draw.whole(0, 1, 4, time)
-    if kind in ("zeros", "one"):
-        x[:] = 0
-    if kind == "one":
-        x[:, 2] = 1
-    if kind == "two":
-        x[:], x[:, 1:3] = 0, 1
-    return {"x": x.to(draw.dtype)}
-
-
-def _ask_parity(function, x):
-    """h of the linear net whose a and b are told bit by bit, and whether |a| ≤ 1."""
-    h, seen, kept = torch.zeros_like(x[:, 0]), [], True
-    for t in range(x.shape[1]):
-        answer = function(x[:, t])
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
-            return answer
-        a, b = (torch.as_tensor(part, dtype=x.dtype).expand_as(h) for part in answer)
-        kept = kept and bool((a.abs() <= 1).all())
-        h = a * h + b
-        seen.append(h)
-    return [torch.stack(seen, 1), kept]
-
-
-PARITY = Exercise(
-    skeleton="""
-def my_parity(x):
-    ...
-    return a, b
-""",
-    inputs=_bits,
-    reference=lambda x: (1 - 2 * x, x),
-    ask=_ask_parity,
-    cases=[
-        Case("одни нули", "Нуль ничего не меняет: h остаётся нулём, значит при x = 0 прибавки нет.",
-             settings={"kind": "zeros"}),
-        Case("одна единица", "Единица делает из нуля единицу, а следующие нули её хранят: при x = 0 множитель 1.",
-             settings={"kind": "one"}),
-        Case("две единицы подряд", "Вторая единица должна вернуть h к нулю: a·1 + b = 0.", settings={"kind": "two"}),
-        Case("любые биты", "При x = 1 шаг превращает 0 в 1, а 1 в 0. При x = 0 не меняет ничего."),
-    ],
-    mistakes=[
-        (lambda x: (torch.ones_like(x), x), "Это счётчик: единицы складываются. Чётность после двух возвращается к нулю."),
-        (lambda x: (1 - x, x), "Множитель от 0 до 1: единица стирает прошлое и ставит 1. Вторую от первой ей не "
-         "отличить: чем возвратить h к нулю?"),
-        (lambda x: (1 - 2 * x, torch.zeros_like(x)), "Знак меняется, но у нуля знака нет: без прибавки h навсегда нуль."),
-        (lambda x: (-torch.ones_like(x), x), "Знак меняет и нуль: при x = 0 шаг должен ничего не делать."),
-        (lambda x: (x, 1 - x), "Нуль и единица переставлены."),
-        (lambda x: (torch.zeros_like(x), x), "Прошлое стёрто: h — это последний бит."),
-        (lambda x: (2 * x - 1, 1 - x), "Нуль и единица переставлены."),
-        (lambda x: (1 - 2 * x, -x), "Знак прибавки: чётность — 0 или 1, а вышло 0 или −1."),
-    ],
-    points=2,
-)  # fmt: skip
-
-
 EXERCISES = {
     "09.1": ATTENTION,
     "09.2": CAUSAL,
     "09.3": COMBINE,
     "09.4": SCAN,
-    "09.5": MEMORY,
-    "09.6": PARITY,
+    "09.5": PARITY,
+    "09.6": MEMORY,
 }

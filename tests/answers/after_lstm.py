@@ -67,8 +67,8 @@ RIGHT = {
     "09.2": [causal_by_rows, causal_after_softmax_and_divided],
     "09.3": [combine_step_by_step],
     "09.4": [rounds_place_by_place],
-    "09.5": [memory_by_plus],
-    "09.6": [parity_by_where, parity_by_table],
+    "09.5": [parity_by_where, parity_by_table],
+    "09.6": [memory_by_plus],
 }
 
 # Wrong
@@ -223,15 +223,6 @@ WRONG = {  # answer, what its hint must name
         (spoilt_rounds("start"), "лишнее начало"),
     ],
     "09.5": [
-        (spoilt_memory("plain"), "не стёрто"),
-        (spoilt_memory("whole"), "Доля b не использована"),
-        (spoilt_memory("new only"), "только у нового"),
-        (spoilt_memory("plus"), "вычитают, а не прибавляют"),
-        (spoilt_memory("clean"), "память стёрта"),
-        (spoilt_memory("late"), "после записи"),
-        (spoilt_memory("turned"), "размер ответа"),
-    ],
-    "09.6": [
         (spoilt_parity("count"), "Это счётчик"),
         (spoilt_parity("forget"), "Множитель от 0 до 1"),
         (spoilt_parity("no bias"), "у нуля знака нет"),
@@ -239,5 +230,14 @@ WRONG = {  # answer, what its hint must name
         (spoilt_parity("other"), "переставлены"),
         (spoilt_parity("last"), "последний бит"),
         (spoilt_parity("minus"), "Знак прибавки"),
+    ],
+    "09.6": [
+        (spoilt_memory("plain"), "не стёрто"),
+        (spoilt_memory("whole"), "Доля b не использована"),
+        (spoilt_memory("new only"), "только у нового"),
+        (spoilt_memory("plus"), "вычитают, а не прибавляют"),
+        (spoilt_memory("clean"), "память стёрта"),
+        (spoilt_memory("late"), "после записи"),
+        (spoilt_memory("turned"), "размер ответа"),
     ],
 }
