@@ -311,7 +311,7 @@ def seeds(
 
 def heat_map(values, rows, columns, *, x_label="", y_label="", numbers=False) -> Figure:
     """Values in 0…1, (rows, columns), as colours under their names, and as numbers if asked."""
-    figure, axes = _axes(2.6 + (1.3 if numbers else 0.38) * len(columns), 1 + 0.4 * len(rows))
+    figure, axes = _axes(2.6 + (1.3 if numbers else 0.38) * len(columns), 1.2 + 0.3 * len(rows))
     axes.imshow(values, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", zorder=2)
     axes.set(xticks=range(len(columns)), xticklabels=columns, xlabel=x_label)
     axes.set(yticks=range(len(rows)), yticklabels=rows, ylabel=y_label)
