@@ -215,10 +215,10 @@ def parity_task() -> Task:
 
 
 def recall_task() -> Task:
-    """Two pairs to thirty-two, as often up to eight as more."""
-    learned = lambda g, done: tasks.recall(32, pairs_upto(32, g, done), g)
-    asked = lambda g: ((n, tasks.recall(200, n, g)) for n in (2, 4, 8, 16, 32))
-    return Task(48, tasks.RECALL_VALUES, 1 / tasks.RECALL_VALUES, learned, asked)
+    """Two pairs to sixteen, as many as there are keys."""
+    learned = lambda g, done: tasks.recall(64, pairs_upto(16, g, done), g)
+    asked = lambda g: ((n, tasks.recall(400, n, g)) for n in (2, 3, 4, 6, 8, 12, 16))
+    return Task(24, tasks.RECALL_VALUES, 1 / tasks.RECALL_VALUES, learned, asked)
 
 
 def anbn_task() -> Task:
@@ -294,7 +294,7 @@ RUNS = [
     *(Run("recall", net, 2, steps=4000) for net in ("min_gru", "min_gru_signed")),
     Run("recall", "attention", 2, positions="alibi", steps=1500),
     Run("recall", "lstm", width=128, steps=4000),
-    Run("recall", "lstm", steps=16_000, seeds=3),
+    *(Run("recall", net, steps=16_000, seeds=3) for net in ("rnn", "lstm")),
     *(Run("anbn", net) for net in NETS[:-1]),
     Run("anbn", "attention", 2),
     *(Run("anbn", "attention", 2, positions=positions, seeds=3) for positions in ("sin", "alibi")),

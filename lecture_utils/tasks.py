@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 TEMPORAL_ORDER_SYMBOLS = "abcdXY"
 TEMPORAL_ORDER_WINDOW = 10
 ANBN_SYMBOLS = "·ab"  # · marks both ends of a string
-RECALL_KEYS, RECALL_VALUES, COPY_SYMBOLS, CUPS = 32, 16, 26, 5
+RECALL_KEYS, RECALL_VALUES, COPY_SYMBOLS, CUPS = 16, 8, 26, 5
 NAME_SYMBOLS = "·абвгдеёжзийклмнопрстуфхцчшщъыьэюя-♀♂"  # · ends a name, fills up after it
 _IS_VOWEL = torch.tensor([symbol in "аеёиоуыэюя" for symbol in NAME_SYMBOLS]).long()
 
@@ -109,8 +109,8 @@ def two_speeds(batch_size: int, length: int, generator: Generator) -> Tensor:
 def recall(batch_size: int, pairs: int, generator: Generator) -> TaggedBatch:
     """Key value key value …, then the keys in another order: what stood after each of them?
 
-    As in Arora et al. (2023). Keys are ids 0…31, each once, the values after them 32…47. Time is
-    3·pairs, an answer, 0…15, is due at the last third. Chance: 1/16. ValueError if pairs > 32.
+    As in Arora et al. (2023). Keys are ids 0…15, each once, the values after them 16…23. Time is
+    3·pairs, an answer, 0…7, is due at the last third. Chance: 1/8. ValueError if pairs > 16.
     """
     _check(1, "чтобы было чему учиться", batch_size=batch_size, pairs=pairs)
     if pairs > RECALL_KEYS:
