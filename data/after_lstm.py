@@ -57,7 +57,7 @@ class Attention(nn.Module):
             slope = 0.25 ** torch.arange(1, self.heads + 1)[:, None]
             bias = (slope * torch.arange(x.shape[1]))[None, ..., None].expand(len(x), -1, -1, 1)
             Q = torch.cat([Q, torch.ones_like(bias)], 3)
-            K = torch.cat([K, bias * K.shape[3] ** 0.5], 3)
+            K = torch.cat([K, bias * Q.shape[3] ** 0.5], 3)  # attention divides by this root
         mixed, _ = cells.attention(Q, K, V, causal=True)
         return self.out(mixed.transpose(1, 2).flatten(2)), None
 
