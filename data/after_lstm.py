@@ -4,7 +4,6 @@
 the novel is named by LECTURE_NOVEL.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +17,8 @@ from torch.nn.functional import cross_entropy, pad
 from lecture_utils import cells, tasks
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel, read_names
-from lecture_utils.models import LAYERS, detach
-from lecture_utils.vocabulary import UNK, Vocabulary
+from lecture_utils.models import LAYERS
+from lecture_utils.vocabulary import Vocabulary
 
 SEEDS = range(5)
 NETS = ("rnn", "gru", "lstm", "min_gru", "min_gru_signed", "attention")
@@ -58,18 +57,20 @@ class Attention(nn.Module):
             slope = 0.25 ** torch.arange(1, self.heads + 1)[:, None]
             bias = (slope * torch.arange(x.shape[1]))[None, ..., None].expand(len(x), -1, -1, 1)
             Q = torch.cat([Q, torch.ones_like(bias)], 3)
-            K = torch.cat([K, bias * K.shape[3] ** 0.5], 3)
+            K = torch.cat([K, bias * Q.shape[3] ** 0.5], 3)  # attention divides by this root
         mixed, _ = cells.attention(Q, K, V, causal=True)
         return self.out(mixed.transpose(1, 2).flatten(2)), None
 
 
 class Block(nn.Module):
-    """What mixes the steps (`MinGRU`, `Attention`), then a layer on each alone; added to x."""
+    """What mixes the steps (`MinGRU`, `Attention`, an LSTM), then a layer on each; added to x."""
 
     def __init__(self, mixer: nn.Module, width: int):
         super().__init__()
         self.mixer, self.norms = mixer, nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, x: Tensor, state) -> tuple:
         """(batch, time, width) → the same, and the new state of the mixer."""
@@ -109,17 +110,20 @@ class Net(nn.Module):
     def __init__(self, symbols, answers, net, layers=1, width=32, positions="none"):
         super().__init__()
         self.embedding, self.head = nn.Embedding(symbols, width), nn.Linear(width, answers)
-        if net in LAYERS:
+        if net in LAYERS:  # torch's
             self.layers = LAYERS[net](width, width, layers, batch_first=True)
-        elif net == "attention":
-            mixers = [Attention(width, positions == "alibi") for _ in range(layers)]
-            self.layers = Blocks(mixers, width, positions == "sin")
         else:
-            mixers = [MinGRU(width, net == "min_gru_signed") for _ in range(layers)]
-            self.layers = Blocks(mixers, width, has_places=False)
-        if net == "lstm":
-            for layer in range(layers):
-                getattr(self.layers, f"bias_hh_l{layer}").data[width : 2 * width] = 1.0
+            mixer = {
+                "attention": lambda: Attention(width, positions == "alibi"),
+                "min_gru": lambda: MinGRU(width, signed=False),
+                "min_gru_signed": lambda: MinGRU(width, signed=True),
+                "lstm_block": lambda: nn.LSTM(width, width, batch_first=True),
+            }[net]
+            mixers = [mixer() for _ in range(layers)]
+            self.layers = Blocks(mixers, width, positions == "sin")
+        for name, bias in self.named_parameters():
+            if "bias_hh" in name and net.startswith("lstm"):
+                bias.data[width : 2 * width] = 1.0  # the forget gate begins open
 
     def forward(self, ids: Tensor, state=None) -> tuple:
         """Scores of the answers at each step; the state is that of `layers`."""
@@ -137,7 +141,7 @@ class Mirror(nn.Module):
         super().__init__()
         self.embedding, self.attends = nn.Embedding(symbols, width), attends
         self.encoder, self.decoder = (nn.GRU(width, width, batch_first=True) for _ in range(2))
-        self.query = nn.Linear(width, width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.head = nn.Linear(2 * width if attends else width, answers)
 
     def forward(self, ids: Tensor, _=None) -> tuple[Tensor, None]:
@@ -146,7 +150,7 @@ class Mirror(nn.Module):
         states, last = self.encoder(told)  # (batch, letters, width)
         d, _ = self.decoder(asked, last)
         if self.attends:
-            found, _ = cells.attention(self.query(d), states, states)
+            found, _ = cells.attention(self.query(d), self.key(states), states)
             d = torch.cat([d, found], 2)
         return pad(self.head(d), [0, 0, ids.shape[1] // 2, 0]), None
 
@@ -160,14 +164,21 @@ class Task(NamedTuple):
     symbols: int
     answers: int
     chance: float
-    learned: Callable[[torch.Generator], tasks.TaggedBatch]
+    learned: Callable[[torch.Generator, float], tasks.TaggedBatch]  # the share of steps done
     asked: Callable[[torch.Generator], Iterator[tuple[int, tasks.TaggedBatch]]]
     is_whole: bool = False  # a string counts only if all of its answers are right
 
 
-def upto(longest: int, shortest: int, generator: torch.Generator) -> int:
-    """A length by chance, both ends included."""
-    return int(torch.randint(shortest, longest + 1, (), generator=generator))
+def upto(longest: int, generator: torch.Generator, done: float) -> int:
+    """A length by chance; the longest is 2 at first and grows until 0.6 of all steps are done."""
+    longest = min(longest, 2 + round(longest * max(0.0, done - 0.1) / 0.5))
+    return int(torch.randint(1, longest + 1, (), generator=generator))
+
+
+def pairs_upto(longest: int, generator: torch.Generator, done: float) -> int:
+    """Two pairs for half of all steps, then as often up to four or eight as more."""
+    longest = min(longest, 2 * (longest / 2) ** max(0.0, (done - 0.5) / 0.35))
+    return round(2 * (longest / 2) ** torch.rand((), generator=generator).item())
 
 
 def at_last(batch: tasks.TaggedBatch) -> tasks.TaggedBatch:
@@ -187,7 +198,7 @@ def parity_task() -> Task:
     short = tasks.vowel_parity([name for name in names if len(name) <= 6])
     long = tasks.vowel_parity([name for name in names if len(name) >= 9])
 
-    def learned(generator):
+    def learned(generator, done):
         rows = torch.randint(len(short.inputs), (64,), generator=generator)
         return tasks.TaggedBatch(*(part[rows] for part in short))
 
@@ -204,10 +215,10 @@ def parity_task() -> Task:
 
 
 def recall_task() -> Task:
-    """Two pairs to thirty-two, as often up to eight as more."""
-    learned = lambda g: tasks.recall(32, round(2 * 16 ** torch.rand((), generator=g).item()), g)
-    asked = lambda g: ((n, tasks.recall(200, n, g)) for n in (2, 4, 8, 16, 32))
-    return Task(48, tasks.RECALL_VALUES, 1 / tasks.RECALL_VALUES, learned, asked)
+    """Two pairs to sixteen, as many as there are keys."""
+    learned = lambda g, done: tasks.recall(64, pairs_upto(16, g, done), g)
+    asked = lambda g: ((n, tasks.recall(400, n, g)) for n in (2, 3, 4, 6, 8, 12, 16))
+    return Task(24, tasks.RECALL_VALUES, 1 / tasks.RECALL_VALUES, learned, asked)
 
 
 def anbn_task() -> Task:
@@ -217,7 +228,8 @@ def anbn_task() -> Task:
         batch, certain = tasks.anbn(ns)
         return batch._replace(mask=certain)
 
-    learned = lambda _, batch=strings(range(1, 21)): batch
+    learn_from = strings(range(1, 21))
+    learned = lambda g, done: learn_from
     spans = (range(1, 21), range(21, 41), range(41, 81), range(81, 161))
     asked = lambda _: ((ns[-1], strings(ns)) for ns in spans)
     return Task(3, 3, 0.0, learned, asked, is_whole=True)
@@ -225,14 +237,14 @@ def anbn_task() -> Task:
 
 def copying_task() -> Task:
     """Strings of at most 10 letters, then of up to 40."""
-    learned = lambda g: tasks.copying(32, upto(10, 1, g), g)
-    asked = lambda g: ((n, tasks.copying(200, n, g)) for n in (5, 10, 15, 20, 30, 40))
+    learned = lambda g, done: tasks.copying(32, upto(20, g, 1.0), g)
+    asked = lambda g: ((n, tasks.copying(200, n, g)) for n in (5, 10, 20, 30, 40, 60))
     return Task(tasks.COPY_SYMBOLS + 1, tasks.COPY_SYMBOLS + 1, 1 / 26, learned, asked)
 
 
 def cups_task() -> Task:
     """Twelve swaps with an answer after each, then up to 96."""
-    learned = lambda g: tasks.cups(64, 12, g)
+    learned = lambda g, done: tasks.cups(64, 12, g)
     asked = lambda g: ((n, at_last(tasks.cups(500, n, g))) for n in (6, 12, 24, 48, 96))
     return Task(10, tasks.CUPS, 1 / tasks.CUPS, learned, asked)
 
@@ -244,7 +256,7 @@ def mirror_task() -> Task:
         ids = torch.randint(1, 34, (rows, length), generator=generator)
         return tasks.backwards(["".join(tasks.NAME_SYMBOLS[k] for k in row) for row in ids])
 
-    learned = lambda g: strings(32, upto(12, 1, g), g)
+    learned = lambda g, done: strings(32, upto(12, g, done), g)
     asked = lambda g: ((n, strings(200, n, g)) for n in (2, 4, 6, 8, 10, 12, 16, 20))
     return Task(len(tasks.NAME_SYMBOLS), len(tasks.NAME_SYMBOLS), 1 / 33, learned, asked)
 
@@ -259,20 +271,65 @@ TASKS = {
 }
 
 
-def build(task: Task, net: str, layers: int, width: int, positions: str) -> nn.Module:
-    """A net for a task; `vector` and `attends` are the two of the mirror."""
-    if net in ("vector", "attends"):
-        return Mirror(task.symbols, task.answers, net == "attends", width)
-    return Net(task.symbols, task.answers, net, layers, width, positions)
+class Run(NamedTuple):
+    """A net on a task, how long it learns, with how many seeds; see README for what was tried."""
+
+    task: str
+    net: str
+    layers: int = 1
+    width: int = 32
+    positions: str = "none"
+    steps: int = 1000
+    seeds: int = 5
 
 
-def learn(task, model, steps: int, seed: int, rate: float = 0.003) -> Iterator[tuple[int, float]]:
+RUNS = [
+    *(Run("parity", net) for net in NETS),
+    *(Run("parity", "min_gru", layers) for layers in (2, 4)),
+    *(Run("parity", "attention", 2, positions=positions) for positions in POSITIONS),
+    Run("parity", "attention", 4, positions="alibi"),
+    Run("parity", "min_gru", 2, steps=4000, seeds=3),
+    Run("parity", "attention", 2, positions="sin", steps=4000, seeds=3),
+    *(Run("recall", net, steps=4000) for net in ("rnn", "gru", "lstm")),
+    *(Run("recall", net, 2, steps=4000) for net in ("min_gru", "min_gru_signed")),
+    Run("recall", "attention", 2, positions="alibi", steps=1500),
+    Run("recall", "lstm", width=128, steps=4000),
+    *(Run("recall", net, steps=16_000, seeds=3) for net in ("rnn", "lstm")),
+    *(Run("anbn", net) for net in NETS[:-1]),
+    Run("anbn", "attention", 2),
+    *(Run("anbn", "attention", 2, positions=positions, seeds=3) for positions in ("sin", "alibi")),
+    *(Run("copying", net, steps=2500) for net in ("rnn", "gru", "lstm")),
+    *(Run("copying", net, 2, steps=2500) for net in ("min_gru", "min_gru_signed")),
+    Run("copying", "attention", 2, positions="alibi", steps=2500),
+    *(Run("copying", "attention", 2, 32, kind, 2500, seeds=3) for kind in ("none", "sin")),
+    *(Run("cups", net, steps=1500) for net in ("rnn", "gru", "lstm")),
+    *(Run("cups", net, layers) for net, layers in product(("min_gru", "min_gru_signed"), (1, 4))),
+    *(Run("cups", "attention", 4, positions=positions) for positions in ("none", "alibi")),
+    Run("cups", "attention", 4, positions="sin", seeds=3),
+    Run("cups", "min_gru_signed", 4, steps=4000, seeds=3),
+    Run("cups", "attention", 4, positions="alibi", steps=4000, seeds=3),
+    *(Run("mirror", net, steps=2500) for net in ("vector", "attends")),
+    Run("mirror", "vector", width=64, steps=2500),
+]
+
+
+def build(task: Task, run: Run) -> tuple[nn.Module, float]:
+    """The net of a run and Adam's rate: the cells of old learn faster, narrow ones that is."""
+    is_mirror = run.net in ("vector", "attends")
+    rate = 0.01 if (is_mirror or run.net in LAYERS) and run.width <= 64 else 0.005
+    if is_mirror:
+        return Mirror(task.symbols, task.answers, run.net == "attends", run.width), rate
+    net = Net(task.symbols, task.answers, run.net, run.layers, run.width, run.positions)
+    return net, rate
+
+
+def learn(task, model, steps: int, seed: int, rate: float) -> Iterator[tuple[int, float]]:
     """Train on a task, then ask: (length, share of right answers). Adam, cosine decay, clip 1."""
     to_learn, to_ask = (torch.Generator().manual_seed(k + seed) for k in (0, 10_000))
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.05)
-    for _ in range(steps):
-        batch = task.learned(to_learn)
+    for step in range(steps):
+        batch = task.learned(to_learn, step / steps)
         scores, _ = model(batch.inputs)
         optimizer.zero_grad()
         cross_entropy(scores[batch.mask], batch.targets[batch.mask]).backward()
@@ -286,6 +343,27 @@ def learn(task, model, steps: int, seed: int, rate: float = 0.003) -> Iterator[t
         yield length, (whole if task.is_whole else right[batch.mask]).float().mean().item()
 
 
+def rows_of(run: Run, seed: int) -> Iterator[dict]:
+    """One row a length that is asked."""
+    torch.manual_seed(seed)
+    task = TASKS[run.task]()
+    draw = task.learned
+    if run.task == "recall" and run.net == "attention":  # it learns all lengths from the start
+        task = task._replace(learned=lambda g, done: draw(g, 1.0))
+    model, rate = build(task, run)
+    settings = {name: value for name, value in run._asdict().items() if name != "seeds"}
+    for length, accuracy in learn(task, model, run.steps, seed, rate):
+        row = settings | {"seed": seed, "length": length, "accuracy": f"{accuracy:.3f}"}
+        yield row | {"chance": f"{task.chance:.3f}"}
+
+
+def memory(runs=RUNS):
+    """Rows of data/memory.csv."""
+    for run in runs:
+        for seed in range(run.seeds):
+            yield from rows_of(run, seed)
+
+
 # The novel by letters
 
 WINDOW = 100  # letters; attention never sees more
@@ -294,6 +372,7 @@ LETTER_NETS = {  # layers, width and positions; 97,000 to 104,000 weights each
     "gru": (1, 110, "none"),
     "lstm": (1, 98, "none"),
     "min_gru": (2, 82, "none"),
+    "lstm_block": (1, 80, "none"),
     "attention": (2, 72, "alibi"),
 }
 RATES = (0.002, 0.005, 0.01)  # of Adam; each net takes the one that is best on the ninth tenth
@@ -303,13 +382,20 @@ ASKED = 60_000  # letters, the first of the ninth tenth and of the last
 
 
 def tenths() -> tuple[list[Tensor], int]:
-    """The novel as ids of letters: its first eight tenths, what is asked of the ninth and the last; symbols."""
+    """Letters of the novel: eight tenths to read, what is asked of the others; how many symbols."""
     text = load_novel().text
     tenth = len(text) // 10
     vocabulary = Vocabulary.build(text[: 8 * tenth], min_count=10)
     ids = torch.tensor(vocabulary.encode(text))
     valid, test = (ids[begin : begin + ASKED + 1] for begin in (8 * tenth, 9 * tenth))
     return [ids[: 8 * tenth], valid, test], len(vocabulary)
+
+
+def cut_off(state):
+    """The same state, whatever its parts, cut off from the graph of the window before."""
+    if isinstance(state, tuple):
+        return tuple(map(cut_off, state))
+    return None if state is None else state.detach()
 
 
 @torch.no_grad()
@@ -338,7 +424,7 @@ def read_on(model: Net, rate: float, ids: Tensor) -> Iterator[tuple[int, float]]
     for step in count():
         begun, number = time.process_time(), step % len(batches)
         x, y = batches.batch(0, number)[:2]
-        scores, state = model(x, detach(state) if number else None)
+        scores, state = model(x, cut_off(state) if number else None)
         optimizer.zero_grad()
         cross_entropy(scores.flatten(0, 1), y.flatten()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -376,3 +462,9 @@ def novel_letters(seeds=range(3), letters=LETTER_MARKS, seconds=SECOND_MARKS, sh
     for seed, net in product(seeds, LETTER_NETS):
         rows = learn_novel(net, best[net], seed, size, train, test, letters, seconds)
         yield from ({"part": "test"} | row for row in rows)
+
+
+if __name__ == "__main__":
+    import make
+
+    sys.exit(make.main())

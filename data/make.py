@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, product
 
+import after_lstm
 import numpy as np
 import torch
 from matplotlib import style
@@ -1423,7 +1424,7 @@ def make_pictures() -> None:
 
 MAKERS = [lags, truncation, depth, scales, distance]
 MAKERS += [gates, order, letters, name_nets, list_nets, lecture_curve, novel_results, transfer]
-MAKERS += [authors, series]
+MAKERS += [authors, series, after_lstm.memory, after_lstm.novel_letters]
 TABLES = {make.__name__: make for make in MAKERS}
 FILES = {"pictures": make_pictures, "name_weights": make_name_weights}
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 TEMPORAL_ORDER_SYMBOLS = "abcdXY"
 TEMPORAL_ORDER_WINDOW = 10
 ANBN_SYMBOLS = "·ab"  # · marks both ends of a string
-RECALL_KEYS, RECALL_VALUES, COPY_SYMBOLS, CUPS = 32, 16, 26, 5
+RECALL_KEYS, RECALL_VALUES, COPY_SYMBOLS, CUPS = 16, 8, 26, 5
 NAME_SYMBOLS = "·абвгдеёжзийклмнопрстуфхцчшщъыьэюя-♀♂"  # · ends a name, fills up after it
 _IS_VOWEL = torch.tensor([symbol in "аеёиоуыэюя" for symbol in NAME_SYMBOLS]).long()
 
@@ -109,18 +109,19 @@ def two_speeds(batch_size: int, length: int, generator: Generator) -> Tensor:
 def recall(batch_size: int, pairs: int, generator: Generator) -> TaggedBatch:
     """Key value key value …, then the keys in another order: what stood after each of them?
 
-    As in Arora et al. (2023). Keys are ids 0…31, each once, the values after them 32…47. Time is
-    3·pairs, an answer (0…15) is due at each of the last `pairs` steps. Chance: an accuracy of 1/16.
+    As in Arora et al. (2023). Keys are ids 0…15, each once, the values after them 16…23. Time is
+    3·pairs, an answer, 0…7, is due at the last third. Chance: 1/8. ValueError if pairs > 16.
     """
     _check(1, "чтобы было чему учиться", batch_size=batch_size, pairs=pairs)
-    _check(pairs, "ведь ключи не повторяются", RECALL_KEYS=RECALL_KEYS)
+    if pairs > RECALL_KEYS:
+        raise ValueError(f"Аргумент pairs = {pairs} не годится: разных ключей всего {RECALL_KEYS}.")
     shuffle = lambda count: torch.rand(batch_size, count, generator=generator).argsort(1)
     keys, order = shuffle(RECALL_KEYS)[:, :pairs], shuffle(pairs)
     values = torch.randint(RECALL_VALUES, (batch_size, pairs), generator=generator)
     told = torch.stack([keys, RECALL_KEYS + values], 2).flatten(1)
     inputs = torch.cat([told, keys.gather(1, order)], 1)
-    targets = pad(values.gather(1, order), [2 * pairs, 0])
-    return TaggedBatch(inputs, targets, (torch.arange(3 * pairs) >= 2 * pairs).expand_as(inputs))
+    targets, mask = (pad(x, [2 * pairs, 0]) for x in (values.gather(1, order), keys >= 0))
+    return TaggedBatch(inputs, targets, mask)
 
 
 def copying(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
@@ -138,8 +139,7 @@ def copying(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
 def cups(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
     """Five cups, the ball under the first; each symbol swaps two: under which one is it now?
 
-    Ten symbols, one for each two cups: all permutations of five, S₅, come of them (Merrill, Petty,
-    Sabharwal 2024). An answer is due at each step. Chance: 1/5, but for the first steps.
+    Ten symbols: all permutations, S₅ (Merrill et al. 2024). Chance: 1/5 but for the first steps.
     """
     _check(1, "чтобы было чему учиться", batch_size=batch_size, length=length)
     swaps = torch.combinations(torch.arange(CUPS))
@@ -148,7 +148,7 @@ def cups(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
     for one, other in swaps[inputs].permute(1, 2, 0):
         ball = torch.where(ball == one, other, torch.where(ball == other, one, ball))
         places.append(ball)
-    return TaggedBatch(inputs, torch.stack(places, 1), torch.ones_like(inputs, dtype=torch.bool))
+    return TaggedBatch(inputs, torch.stack(places, 1), inputs >= 0)
 
 
 def _spell(strings: Sequence[str]) -> Tensor:
