@@ -187,12 +187,12 @@ def test_lengths_grow_while_a_net_learns():
 
 @pytest.mark.parametrize("name", after.TASKS)
 def test_the_maker_of_memory_runs_on_a_small_scale(name):
-    run = next(run for run in after.RUNS if run.task == name)._replace(steps=3, seeds=1)
+    run = next(run for run in after.RUNS if run.task == name)
+    steps, run = run.steps, run._replace(steps=3, seeds=1)
     rows = list(after.memory([run]))
     assert list(rows[0]) == list(MEMORY[0])
-    assert [r["length"] for r in rows] == list(told(MEMORY, after.RUNS[0], 0)) or name != "parity"
-    low = {"parity": 0.2}.get(name, -0.01)
-    assert all(low <= float(r["accuracy"]) <= 0.8 for r in rows)  # three steps teach nothing
+    assert [r["length"] for r in rows] == list(told(MEMORY, run._replace(steps=steps), 0))
+    assert all(float(r["accuracy"]) <= 0.8 for r in rows)  # three steps teach nothing
 
 
 def test_the_maker_of_letters_runs_on_the_tale(monkeypatch):
@@ -238,7 +238,6 @@ def test_a_net_that_attends_spells_a_string_backwards_and_one_vector_does_not():
     found = {}
     for run in after.RUNS:
         if run.task == "mirror" and run.width == 32:
-            short = run._replace(steps=1500)
-            rows = after.rows_of(short, seed=0)
+            rows = after.rows_of(run._replace(steps=2500), seed=0)
             found[run.net] = {row["length"]: float(row["accuracy"]) for row in rows}
-    assert found["attends"][12] > found["vector"][12] + 0.3
+    assert found["attends"][10] > found["vector"][10] + 0.3
