@@ -12,7 +12,7 @@ import sys
 from functools import partial
 
 import torch
-from makers import authors, market, names, novel, theory
+from makers import after_lstm, authors, market, names, novel, theory
 from matplotlib import style
 from tqdm import tqdm
 
@@ -75,7 +75,7 @@ def make_pictures() -> None:
 MAKERS = [theory.lags, theory.truncation, theory.depth, theory.scales, theory.distance]
 MAKERS += [theory.gates, theory.order, theory.letters, names.name_nets, names.list_nets]
 MAKERS += [novel.lecture_curve, novel.novel_results, novel.transfer, authors.authors]
-MAKERS += [market.series]
+MAKERS += [market.series, after_lstm.memory, after_lstm.novel_letters]
 TABLES = {make.__name__: make for make in MAKERS}
 FILES = {"pictures": make_pictures, "name_weights": names.make_name_weights}
 

@@ -1,4 +1,4 @@
-"""Tasks that measure memory (order, aⁿbⁿ, echo, tagging, two speeds); the five kinds, on names."""
+"""Tasks that measure memory (order, aⁿbⁿ, echo, tagging, cups …); the five kinds, on names."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 TEMPORAL_ORDER_SYMBOLS = "abcdXY"
 TEMPORAL_ORDER_WINDOW = 10
 ANBN_SYMBOLS = "·ab"  # · marks both ends of a string
+RECALL_KEYS, RECALL_VALUES, COPY_SYMBOLS, CUPS = 16, 8, 26, 5
 NAME_SYMBOLS = "·абвгдеёжзийклмнопрстуфхцчшщъыьэюя-♀♂"  # · ends a name, fills up after it
 _IS_VOWEL = torch.tensor([symbol in "аеёиоуыэюя" for symbol in NAME_SYMBOLS]).long()
 
@@ -103,6 +104,51 @@ def two_speeds(batch_size: int, length: int, generator: Generator) -> Tensor:
     is_nervous = ((draw(batch_size, 1) < 0.5) + switched.cumsum(1)) % 2
     flipped = draw(batch_size, length) < 0.2 + 0.6 * is_nervous
     return ((draw(batch_size, 1) < 0.5) + flipped.cumsum(1)) % 2
+
+
+def recall(batch_size: int, pairs: int, generator: Generator) -> TaggedBatch:
+    """Key value key value …, then the keys in another order: what stood after each of them?
+
+    As in Arora et al. (2023). Keys are ids 0…15, each once, the values after them 16…23. Time is
+    3·pairs, an answer, 0…7, is due at the last third. Chance: 1/8. ValueError if pairs > 16.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size, pairs=pairs)
+    if pairs > RECALL_KEYS:
+        raise ValueError(f"Аргумент pairs = {pairs} не годится: разных ключей всего {RECALL_KEYS}.")
+    shuffle = lambda count: torch.rand(batch_size, count, generator=generator).argsort(1)
+    keys, order = shuffle(RECALL_KEYS)[:, :pairs], shuffle(pairs)
+    values = torch.randint(RECALL_VALUES, (batch_size, pairs), generator=generator)
+    told = torch.stack([keys, RECALL_KEYS + values], 2).flatten(1)
+    inputs = torch.cat([told, keys.gather(1, order)], 1)
+    targets, mask = (pad(x, [2 * pairs, 0]) for x in (values.gather(1, order), keys >= 0))
+    return TaggedBatch(inputs, targets, mask)
+
+
+def copying(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
+    """Read a string of letters, then, from the sign 0 on, say it again (Jelassi et al. 2024).
+
+    Letters are ids 1…26; each letter said is the next input, time is 2·length. Chance: 1/26.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size, length=length)
+    letters = torch.randint(1, COPY_SYMBOLS + 1, (batch_size, length), generator=generator)
+    inputs = torch.cat([pad(letters, [0, 1]), letters[:, :-1]], 1)
+    targets = pad(letters, [length, 0])
+    return TaggedBatch(inputs, targets, targets > 0)
+
+
+def cups(batch_size: int, length: int, generator: Generator) -> TaggedBatch:
+    """Five cups, the ball under the first; each symbol swaps two: under which one is it now?
+
+    Ten symbols: all permutations, S₅ (Merrill et al. 2024). Chance: 1/5 but for the first steps.
+    """
+    _check(1, "чтобы было чему учиться", batch_size=batch_size, length=length)
+    swaps = torch.combinations(torch.arange(CUPS))
+    inputs = torch.randint(len(swaps), (batch_size, length), generator=generator)
+    ball, places = torch.zeros(batch_size, dtype=torch.long), []
+    for one, other in swaps[inputs].permute(1, 2, 0):
+        ball = torch.where(ball == one, other, torch.where(ball == other, one, ball))
+        places.append(ball)
+    return TaggedBatch(inputs, torch.stack(places, 1), inputs >= 0)
 
 
 def _spell(strings: Sequence[str]) -> Tensor:

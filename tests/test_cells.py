@@ -17,22 +17,29 @@ from lecture_utils.cells import (
     CoupledWeights,
     GRUWeights,
     LSTMWeights,
+    MinGRUWeights,
     OutputWeights,
     PeepholeWeights,
     RNNWeights,
+    attention,
     bptt,
+    combine,
     coupled,
     cross_entropy,
+    delta_rule,
     from_torch,
     gru,
     init,
     lstm,
     lstm_gates,
+    min_gru,
     numerical_gradient,
     output,
+    pairs,
     peephole,
     rnn,
     run,
+    scan,
     unroll,
 )
 
@@ -71,6 +78,8 @@ KINDS = {
     partial(rnn, f=cells.relu): RNNWeights,
     lstm: LSTMWeights,
     gru: GRUWeights,
+    min_gru: MinGRUWeights,
+    partial(min_gru, signed=True): MinGRUWeights,
     peephole: PeepholeWeights,
     coupled: CoupledWeights,
 }
@@ -92,7 +101,7 @@ def weights(kind, input_size, hidden_size, seed=0):
 
 def random_state(kind, batch, hidden_size, seed=0):
     h, c = normal(2, batch, hidden_size, seed=seed)
-    return h if kind in (RNNWeights, GRUWeights) else (h, c)
+    return h if kind in (RNNWeights, GRUWeights, MinGRUWeights) else (h, c)
 
 
 def parts(state):
@@ -211,7 +220,7 @@ def test_numpy_and_torch_compute_the_same(cell, kind, batch, time, input_size, h
 def test_without_a_state_a_cell_starts_from_zero(cell, kind):
     p, x = weights(kind, 2, 3), normal(2, 4, 2)
     zero = torch.zeros(2, 3, dtype=torch.float64)
-    start = zero if kind in (RNNWeights, GRUWeights) else (zero, zero)
+    start = zero if kind in (RNNWeights, GRUWeights, MinGRUWeights) else (zero, zero)
     expected = run(cell, p, x, start)[0]
     same(run(cell, p, x)[0], expected)
     close(run(cell, numpy(p), x.numpy())[0], expected)
@@ -586,3 +595,123 @@ def test_bad_input_is_named_in_one_russian_sentence(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+# ---- After LSTM ------------------------------------------------------------------------------
+
+
+def pull(outputs, inputs, seed):
+    """Gradients of a loss that pulls every number of every output in its own direction."""
+    loss = sum((part * normal(*part.shape, seed=seed + k)).sum() for k, part in enumerate(outputs))
+    return torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@in_torch
+@random_sizes
+def test_scan_of_all_pairs_equals_the_loop_of_min_gru_gradients_too(
+    signed, batch, time, input_size, hidden_size, seed
+):
+    drawn = weights(MinGRUWeights, input_size, hidden_size, seed)
+    p = MinGRUWeights(*(w.requires_grad_() for w in drawn))
+    x = normal(batch, time, input_size, seed=seed).requires_grad_()
+    looped, last = run(partial(min_gru, signed=signed), p, x)
+    scanned = scan(*pairs(p, x, signed))
+    same(scanned, looped)
+    same(scanned[:, -1], last)
+    ours, theirs = (pull([h], [*p, x], seed) for h in (scanned, looped))
+    for our, their in zip(ours, theirs, strict=True):
+        same(our, their)
+
+
+@in_torch
+@given(time=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+def test_scan_of_any_length_equals_the_loop_and_leaves_its_arguments_alone(time, seed):
+    a, b = normal(2, 2, time, 3, seed=seed).tanh().unbind()
+    given_a, given_b = a.clone(), b.clone()
+    h, states = torch.zeros(2, 3, dtype=a.dtype), []
+    for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
+        h = a_t * h + b_t
+        states.append(h)
+    same(scan(a, b), torch.stack(states, 1))
+    assert torch.equal(a, given_a) and torch.equal(b, given_b)
+
+
+@in_torch
+@given(seed=st.integers(0, 2**32 - 1))
+def test_combine_is_associative_and_does_two_steps_at_once(seed):
+    one, two, three = normal(3, 2, 4, seed=seed).unbind()
+    h = normal(4, seed=seed + 1)
+    a, b = combine(one, two)
+    left, right = combine(combine(one, two), three), combine(one, combine(two, three))
+    same(a * h + b, two[0] * (one[0] * h + one[1]) + two[1])
+    for our, their in zip(left, right, strict=True):
+        same(our, their)
+
+
+@pytest.mark.parametrize(("signed", "low"), [(False, 0), (True, -1)])
+def test_the_factor_of_min_gru_lies_where_its_sign_allows(signed, low):
+    p, x = weights(MinGRUWeights, 3, 4), 10 * normal(5, 6, 3)
+    a, b = pairs(p, x, signed)
+    z = cells.sigmoid(x @ p.W_xz.T + p.b_z)
+    assert a.min() >= low and a.max() <= 1 and (a.min() < -0.5) == signed
+    same(b, (1 - z) * (x @ p.W_xn.T + p.b_n))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@in_torch
+@given(time=st.integers(1, 9), d=small, values=small, seed=st.integers(0, 2**32 - 1))
+def test_attention_equals_that_of_torch_gradients_too(causal, time, d, values, seed):
+    sizes = [(2, 3, time, d), (2, 3, time, d), (2, 3, time, values)]
+    Q, K, V = (normal(*s, seed=seed + k).requires_grad_() for k, s in enumerate(sizes))
+    ours, A = attention(Q, K, V, causal)
+    theirs = nn.functional.scaled_dot_product_attention(Q, K, V, is_causal=causal)
+    same(ours, theirs)
+    same(A.sum(-1), torch.ones(2, 3, time, dtype=A.dtype))
+    assert not causal or not A.triu(1).any()
+    ours, theirs = (pull([o], [Q, K, V], seed) for o in (ours, theirs))
+    for our, their in zip(ours, theirs, strict=True):
+        same(our, their)
+
+
+def test_attention_takes_another_number_of_queries_than_of_keys():
+    Q, K, V = normal(2, 1, 3), normal(2, 7, 3, seed=1), normal(2, 7, 5, seed=2)
+    o, A = attention(Q, K, V)
+    assert o.shape == (2, 1, 5) and A.shape == (2, 1, 7)
+    same(o, nn.functional.scaled_dot_product_attention(Q, K, V))
+
+
+def unit(*shape, seed=0):
+    return nn.functional.normalize(normal(*shape, seed=seed), dim=-1)
+
+
+@in_torch
+@given(values=small, keys=small, beta=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_delta_rule_is_the_formula_with_outer_products(values, keys, beta, seed):
+    S, k, v = normal(3, values, keys, seed=seed), unit(3, keys, seed=seed), normal(3, values)
+    erase = torch.eye(keys, dtype=S.dtype) - beta * torch.einsum("bi,bj->bij", k, k)
+    same(delta_rule(S, k, v, beta), S @ erase + beta * torch.einsum("bi,bj->bij", v, k))
+
+
+def test_delta_rule_writes_overwrites_and_lets_read():
+    k, other = torch.eye(4, dtype=torch.float64)[:2]
+    old, new, third = normal(3, 5)
+    S = delta_rule(torch.zeros(5, 4, dtype=torch.float64), k, old, 1.0)
+    same(S @ k, old)
+    S = delta_rule(S, other, third, 1.0)
+    S = delta_rule(S, k, new, 1.0)
+    same(S @ k, new)  # nothing of the old is left
+    same(S @ other, third)  # and what lies under another key is as it was
+    same(delta_rule(S, k, old, 0.0), S)
+    same(delta_rule(S, k, old, 0.5) @ k, (old + new) / 2)
+
+
+def test_delta_rule_is_plain_addition_while_keys_are_orthogonal_and_fresh():
+    K, V = torch.linalg.qr(normal(4, 4)).Q, normal(4, 5, seed=1)
+    S = added = torch.zeros(5, 4, dtype=torch.float64)
+    for k, v in zip(K, V, strict=True):
+        S, added = delta_rule(S, k, v, 1.0), added + torch.outer(v, k)
+    same(S, added)
+    k, v = K[0], normal(5, seed=2)  # the first key comes again
+    same(delta_rule(S, k, v, 1.0) @ k, v)
+    same((added + torch.outer(v, k)) @ k, V[0] + v)

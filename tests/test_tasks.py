@@ -9,15 +9,21 @@ from hypothesis import strategies as st
 
 from lecture_utils.tasks import (
     ANBN_SYMBOLS,
+    COPY_SYMBOLS,
+    CUPS,
     NAME_SYMBOLS,
+    RECALL_KEYS,
     TEMPORAL_ORDER_SYMBOLS,
     TEMPORAL_ORDER_WINDOW,
     anbn,
     backwards,
     context_tagging,
+    copying,
+    cups,
     gender_of_name,
     is_vowel,
     name_of_gender,
+    recall,
     temporal_order,
     two_speeds,
     vowel_parity,
@@ -41,6 +47,9 @@ def spell(ids, symbols):
         lambda g: temporal_order(4, 20, g),
         lambda g: context_tagging(4, 20, 2, g),
         lambda g: two_speeds(4, 100, g),
+        lambda g: recall(4, 10, g),
+        lambda g: copying(4, 10, g),
+        lambda g: cups(4, 20, g),
     ],
 )
 def test_the_seed_alone_decides_and_the_generator_goes_on(draw):
@@ -226,6 +235,66 @@ def test_a_symbol_that_no_name_has_is_named():
         vowel_parity(["Анна", "Jana"])
 
 
+# ---- Recall, copying, cups -------------------------------------------------------------------
+
+
+@quick
+@given(batch_size=batches, pairs=st.integers(1, RECALL_KEYS), seed=seeds)
+def test_recall_asks_each_key_once_for_the_value_told_after_it(batch_size, pairs, seed):
+    for row in zip(*(x.tolist() for x in recall(batch_size, pairs, generator(seed))), strict=True):
+        inputs, targets, mask = row
+        told = dict(zip(inputs[: 2 * pairs : 2], inputs[1 : 2 * pairs : 2], strict=True))
+        asked = inputs[2 * pairs :]
+        assert set(asked) == set(told) <= set(range(RECALL_KEYS)) and len(told) == pairs
+        assert [told[key] for key in asked] == [RECALL_KEYS + v for v in targets[2 * pairs :]]
+        assert mask == [False] * 2 * pairs + [True] * pairs
+
+
+def test_recall_draws_all_values_alike_and_asks_in_an_order_of_its_own():
+    inputs, targets, mask = recall(2000, 4, generator())
+    counts = torch.bincount(targets[mask])
+    assert len(counts) == 8 and (counts - 1000).abs().max() < 150  # five standard deviations
+    same = (inputs[:, :8:2] == inputs[:, 8:]).float().mean()
+    assert same == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_recall_has_no_more_pairs_than_keys():
+    with pytest.raises(ValueError, match="pairs = 17 не годится: разных ключей всего 16"):
+        recall(1, 17, generator())
+
+
+@quick
+@given(batch_size=batches, length=st.integers(1, 30), seed=seeds)
+def test_copying_says_the_string_again_and_each_letter_said_is_the_next_input(
+    batch_size, length, seed
+):
+    inputs, targets, mask = copying(batch_size, length, generator(seed))
+    string = inputs[:, :length]
+    assert ((string >= 1) & (string <= COPY_SYMBOLS)).all() and not inputs[:, length].any()
+    assert torch.equal(targets[:, length:], string)
+    assert torch.equal(inputs[:, length + 1 :], string[:, :-1])
+    assert mask[:, length:].all() and not mask[:, :length].any()
+
+
+@quick
+@given(batch_size=batches, length=st.integers(1, 40), seed=seeds)
+def test_the_ball_goes_with_its_cup(batch_size, length, seed):
+    swaps = [(i, j) for i in range(CUPS) for j in range(i + 1, CUPS)]
+    inputs, targets, mask = cups(batch_size, length, generator(seed))
+    for symbols, places in zip(inputs.tolist(), targets.tolist(), strict=True):
+        row = ["ball", *range(1, CUPS)]
+        for symbol, place in zip(symbols, places, strict=True):
+            i, j = swaps[symbol]
+            row[i], row[j] = row[j], row[i]
+            assert row[place] == "ball"
+    assert mask.all()
+
+
+def test_after_many_swaps_the_ball_may_be_anywhere():
+    counts = torch.bincount(cups(5000, 12, generator()).targets[:, -1])
+    assert len(counts) == CUPS and (counts - 1000).abs().max() < 150
+
+
 # ---- Bad arguments ---------------------------------------------------------------------------
 
 
@@ -240,6 +309,9 @@ def test_a_symbol_that_no_name_has_is_named():
         (lambda: anbn([1.5]), "n = 1.5"),
         (lambda: context_tagging(2, 4, 2, generator()), "length = 4"),
         (lambda: context_tagging(2, 9, 0, generator()), "distance = 0"),
+        (lambda: recall(2, 0, generator()), "pairs = 0"),
+        (lambda: copying(2, 0, generator()), "length = 0"),
+        (lambda: cups(0, 5, generator()), "batch_size = 0"),
     ],
 )
 def test_an_impossible_argument_is_named_in_one_russian_sentence(call, name):

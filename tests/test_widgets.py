@@ -4,6 +4,7 @@ import html
 import re
 
 import ipywidgets as w
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ MAKERS = {
     "live_letters": lambda: widgets.live_letters(*probes.load_letters(), PHRASE),
     "live_choice": lambda: widgets.live_choice(LN_P, SYMBOLS),
     "live_series": lambda: widgets.live_series(lambda **values: plots.bars(values, x_label="x")),
+    "live_rounds": widgets.live_rounds,
 }
 CONTROLS = [(name, control) for name, make in MAKERS.items() for control in make().controls]
 
@@ -143,6 +145,7 @@ MODEL = probes.load_letters()
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
         plots.bars({"HAR": 0.14, "LSTM": 0.13}, x_label="ошибка", digits=4),
+        plots.heat_map(np.eye(2), "аб", "вг", x_label="x", y_label="y", numbers=True),
     ],
     ids=MAKERS,
 )
@@ -446,3 +449,16 @@ def test_the_sampler_shows_the_rule_beside_the_distribution_with_both_entropies(
     assert after == pytest.approx([0.25] * 4 + [0] * 6)
     assert "символов 30" in figure.axes[0].get_title()
     assert figure.axes[1].get_title() == "правило: символов 4, H = 1,39 ната"  # ln 4
+
+
+@pytest.mark.parametrize("T", [8, 64, 512, 4096])
+def test_a_scan_with_one_worker_is_slower_than_the_loop_and_with_enough_takes_log_rounds(T):
+    loop, scan = (line.get_ydata() for line in widgets.live_rounds().draw(T).axes[0].lines)
+    assert set(loop) == {T}
+    assert scan[0] == sum(T - 2**k for k in range(T.bit_length() - 1)) > T
+    assert scan[-1] == T.bit_length() - 1  # ⌈log₂ T⌉: T is a power of two
+
+
+def test_a_map_is_told_row_by_row():
+    figure = plots.heat_map(np.eye(2), ["один", "два"], ["а", "б"])
+    assert "один: а; два: б" in figure.get_label()

@@ -27,6 +27,7 @@ MODULES = {  # notebook → the module with its exercises
     "06": "lab_names",
     "07": "lab_novel",
     "08": "lab_series",
+    "09": "after_lstm",
 }
 
 

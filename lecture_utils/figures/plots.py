@@ -309,6 +309,20 @@ def seeds(
     return figure
 
 
+def heat_map(values, rows, columns, *, x_label="", y_label="", numbers=False) -> Figure:
+    """Values in 0…1, (rows, columns), as colours under their names, and as numbers if asked."""
+    figure, axes = _axes(2.6 + (1.3 if numbers else 0.38) * len(columns), 1.2 + 0.3 * len(rows))
+    axes.imshow(values, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", zorder=2)
+    axes.set(xticks=range(len(columns)), xticklabels=columns, xlabel=x_label)
+    axes.set(yticks=range(len(rows)), yticklabels=rows, ylabel=y_label)
+    for (row, column), value in np.ndenumerate(values if numbers else []):
+        look = {"color": "white" if value > 0.6 else "black", "ha": "center", "va": "center"}
+        axes.text(column, row, comma(value), zorder=3, **look)
+    best = "; ".join(f"{r}: {columns[np.argmax(v)]}" for r, v in zip(rows, values, strict=True))
+    figure.set_label(f"Карта, темнее — больше. Больше всего в строке — {best}.")
+    return figure
+
+
 def letter_map(points: np.ndarray, letters: str, marked: str) -> Figure:
     """Letters at their points (n, 2); the `marked` ones are bold and in a circle."""
     figure, axes = _axes(9, 4.6)

@@ -472,3 +472,17 @@ def live_series(draw: Callable[..., Figure]) -> Live:
     for control in controls.values():
         control.continuous_update = False  # each picture trains a net
     return Live(draw, **controls)
+
+
+def live_rounds() -> Live:
+    """Time of T steps by a loop and by `cells.scan`, against the number of workers."""
+
+    def draw(T):
+        workers = 2 ** np.arange(13)
+        scan = sum(np.ceil((T - 2**k) / workers) for k in range(int(np.log2(T))))
+        lines = {"петля": (workers, np.full(13, T)), "скан": (workers, scan)}
+        figure = plots.curves(lines, x_label="работников P", y_label="тактов")
+        figure.axes[0].set(xscale="log", yscale="log")
+        return figure
+
+    return Live(draw, T=w.SelectionSlider(options=[8, 64, 512, 4096], value=512, description="T"))
