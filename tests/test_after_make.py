@@ -1,4 +1,4 @@
-"""data/makers/after_lstm.py: its tables are whole, its nets see no future, a small part is made again."""
+"""makers.after_lstm: its tables are whole, its nets see no future, a small part is made again."""
 
 import make
 import pytest
