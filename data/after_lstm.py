@@ -20,7 +20,6 @@ from lecture_utils.corpora import load_novel, read_names
 from lecture_utils.models import LAYERS
 from lecture_utils.vocabulary import Vocabulary
 
-SEEDS = range(5)
 NETS = ("rnn", "gru", "lstm", "min_gru", "min_gru_signed", "attention")
 POSITIONS = ("none", "sin", "alibi")
 
@@ -164,7 +163,7 @@ class Task(NamedTuple):
     symbols: int
     answers: int
     chance: float
-    learned: Callable[[torch.Generator, float], tasks.TaggedBatch]  # the share of steps done
+    learned: Callable[[torch.Generator, float], tasks.TaggedBatch]  # given the share of steps done
     asked: Callable[[torch.Generator], Iterator[tuple[int, tasks.TaggedBatch]]]
     is_whole: bool = False  # a string counts only if all of its answers are right
 
@@ -371,7 +370,7 @@ def memory(runs=RUNS):
 # The novel by letters
 
 WINDOW = 100  # letters; attention never sees more
-LETTER_NETS = {  # layers, width and positions; 97,000 to 104,000 weights each
+LETTER_NETS = {  # layers, width and positions; 96,000 to 102,000 weights each
     "rnn": (1, 172, "none"),
     "gru": (1, 110, "none"),
     "lstm": (1, 98, "none"),

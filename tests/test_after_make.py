@@ -1,5 +1,7 @@
 """data/after_lstm.py: its tables are whole, its nets see no future, a small part is made again."""
 
+from itertools import product
+
 import after_lstm as after
 import make
 import pytest
@@ -63,7 +65,7 @@ def test_the_table_of_memory_is_whole():
 def test_the_table_of_letters_is_whole():
     tried = [(r["net"], float(r["rate"])) for r in LETTERS if r["part"] == "valid"]
     assert tried == [(net, rate) for net in after.LETTER_NETS for rate in after.RATES]
-    for net, seed in after.product(after.LETTER_NETS, "012"):
+    for net, seed in product(after.LETTER_NETS, "012"):
         rows = [r for r in LETTERS if (r["part"], r["net"], r["seed"]) == ("test", net, seed)]
         for mark, marks in ("letters", after.LETTER_MARKS), ("seconds", after.SECOND_MARKS):
             assert [int(r["at"]) for r in rows if r["mark"] == mark] == list(marks)
