@@ -56,9 +56,9 @@ class LanguageModel(nn.Module):
 
 
 def each_part(state, change):
-    """Apply `change` to the state: None, s (RNN, GRU) or (h, c) (LSTM)."""
+    """Apply `change` to the state: None, s (RNN, GRU), (h, c) (LSTM) or a tuple of such states."""
     if isinstance(state, tuple):
-        return tuple(map(change, state))
+        return tuple(each_part(part, change) for part in state)
     return None if state is None else change(state)
 
 

@@ -28,3 +28,14 @@ def full_disk():
             signal.signal(signal.SIGXFSZ, asked)
 
     return block
+
+
+@pytest.fixture
+def one_thread():
+    """As the tables of data/ were made: nets so small only lose by a second thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

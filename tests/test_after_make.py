@@ -10,21 +10,14 @@ from torch.nn.functional import softmax
 
 from lecture_utils import cells, tasks
 from lecture_utils.files import read_table
+from lecture_utils.models import detach
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 MEMORY, LETTERS = read_table("memory"), read_table("novel_letters")
 ALL_NETS = [
     *[(net, "none") for net in (*after.NETS, "lstm_block")],
     *[("attention", positions) for positions in after.POSITIONS[1:]],
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the tables were made: nets so small only lose by a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def built(net, positions="none", layers=2):
@@ -96,7 +89,7 @@ def test_a_state_carried_on_is_as_good_as_one_long_window(net):
     model = built(net)
     ids = torch.randint(10, (3, 12), generator=torch.Generator().manual_seed(1))
     first, state = model(ids[:, :5])
-    then, _ = model(ids[:, 5:], after.cut_off(state))
+    then, _ = model(ids[:, 5:], detach(state))
     torch.testing.assert_close(torch.cat([first, then], 1), model(ids)[0])
 
 

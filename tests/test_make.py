@@ -23,6 +23,7 @@ from lecture_utils.tasks import echo
 from lecture_utils.training import evaluate
 from lecture_utils.vocabulary import UNK
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CURVE, LAB = read_table("lecture_curve"), read_table("novel_results")
 
 
@@ -30,15 +31,6 @@ def one_row(table: str, **keys: str) -> dict[str, str]:
     """The only row of a table with these keys."""
     (row,) = (r for r in read_table(table) if keys.items() <= r.items())
     return row
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the tables were made: nets so small only lose by a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_the_echo_repeats_what_stood_so_many_places_before():

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, pad
 from lecture_utils import cells, tasks
 from lecture_utils.batching import StreamBatches
 from lecture_utils.corpora import load_novel, read_names
-from lecture_utils.models import LAYERS
+from lecture_utils.models import LAYERS, detach
 from lecture_utils.vocabulary import Vocabulary
 
 NETS = ("rnn", "gru", "lstm", "min_gru", "min_gru_signed", "attention")
@@ -387,13 +387,6 @@ def tenths() -> tuple[list[Tensor], int]:
     return [ids[: 8 * tenth], valid, test], len(vocabulary)
 
 
-def cut_off(state):
-    """The same state, whatever its parts, cut off from the graph of the window before."""
-    if isinstance(state, tuple):
-        return tuple(map(cut_off, state))
-    return None if state is None else state.detach()
-
-
 @torch.no_grad()
 def held_out(model: Net, ids: Tensor) -> float:
     """Nats a letter: the state is carried; attention sees 50 letters before each window of 50."""
@@ -420,7 +413,7 @@ def read_on(model: Net, rate: float, ids: Tensor) -> Iterator[tuple[int, float]]
     for step in count():
         begun, number = time.process_time(), step % len(batches)
         x, y = batches.batch(0, number)[:2]
-        scores, state = model(x, cut_off(state) if number else None)
+        scores, state = model(x, detach(state) if number else None)
         optimizer.zero_grad()
         cross_entropy(scores.flatten(0, 1), y.flatten()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
