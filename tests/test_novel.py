@@ -425,6 +425,7 @@ def test_a_novel_that_is_not_there_is_one_sentence_and_status_2(tmp_path, monkey
 
 def torchrun(count: int, code: str, *arguments) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--local-addr=localhost"]  # a bare machine need not know its own name
     command += [f"--nproc-per-node={count}", "--no-python", sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(list(map(str, command)), check=True, env=environment, capture_output=True)

@@ -66,7 +66,8 @@ def measure(text: Path, streams: int, steps: int, processes: int = 1, threads: i
     """One run of `work` in a process, or several, of its own."""
     command = [sys.executable, __file__, "--text", text, "--streams", streams, "--steps", steps]
     if processes > 1:
-        together = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
+        together = ["-m", "torch.distributed.run", "--standalone"]
+        together += ["--local-addr=localhost", "--no-python"]
         command[:1] = [sys.executable, *together, f"--nproc-per-node={processes}", sys.executable]
     environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     run = subprocess.run(list(map(str, command)), stdout=-1, check=True, env=environment, text=True)
