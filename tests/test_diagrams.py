@@ -412,7 +412,7 @@ def test_a_curve_that_is_no_part_of_a_network_wears_no_colour_of_one(style):
     cycle = [to_hex(color) for color in style["axes.prop_cycle"].by_key()["color"]]
     taken = {name: to_hex(color) for name, color in diagrams.PALETTE.items() if name != "ink"}
     assert not set(cycle) & set(taken.values())
-    assert len(cycle) == len(set(cycle)) == 5
+    assert len(cycle) == len(set(cycle)) == 6
     assert all(contrast(color, "white") >= 4.5 for color in cycle)
 
 

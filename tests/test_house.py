@@ -123,7 +123,7 @@ def test_a_function_can_be_read_at_a_glance(module):
     assert {name: length for name, length in lengths.items() if length > 40} == {}
 
 
-@pytest.mark.parametrize(("part", "limit"), [("core", 3430), ("figures", 1490)])
+@pytest.mark.parametrize(("part", "limit"), [("core", 3430), ("figures", 1500)])
 def test_a_wing_stays_small(part, limit):
     modules = CORE if part == "core" else [m for m in FILES if in_wing(m, part)]
     sizes = {module: lines(module) for module in modules}

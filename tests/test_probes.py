@@ -310,7 +310,7 @@ def test_the_spread_goes_through_the_medians_and_shows_every_seed():
     line, points = figure.axes[0].lines[0], figure.axes[0].lines[1:]
     assert line.get_ydata().tolist() == [2, 5]
     np.testing.assert_array_equal([p.get_ydata() for p in points], y.T)
-    assert "Линии — медианы, точки — 3 запусков" in figure.get_label()
+    assert "точки — отдельные запуски (3)" in figure.get_label()
 
 
 def test_numbers_along_the_axes_have_decimal_commas_and_long_minuses():

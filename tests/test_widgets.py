@@ -145,7 +145,7 @@ MODEL = probes.load_letters()
         widgets.over_letters(*MODEL, PHRASE, "f", 3, "zero"),
         widgets.choice(LN_P, SYMBOLS, 0.5, 3, 0.9, True),
         plots.bars({"HAR": 0.14, "LSTM": 0.13}, x_label="ошибка", digits=4),
-        plots.heat_map(np.eye(2), "аб", "вг", x_label="x", y_label="y", numbers=True),
+        plots.heat_map(np.eye(2), "аб", "вг", x_label="x", y_label="y", numbers=np.eye(2)),
     ],
     ids=MAKERS,
 )
@@ -462,3 +462,11 @@ def test_a_scan_with_one_worker_is_slower_than_the_loop_and_with_enough_takes_lo
 def test_a_map_is_told_row_by_row():
     figure = plots.heat_map(np.eye(2), ["один", "два"], ["а", "б"])
     assert "один: а; два: б" in figure.get_label()
+
+
+def test_the_numbers_of_a_table_are_written_and_told_whatever_its_colours_say():
+    numbers = np.array([[0.5, 0.0], [0.25, 1.0]])
+    figure = plots.heat_map(np.eye(2), ["один", "два"], ["а", "б"], numbers=numbers)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["0,50", "0,00", "0,25", "1,00"]
+    assert [t.get_color() for t in figure.axes[0].texts] == ["white", "black", "black", "white"]
+    assert "Столбцы: а, б. Строки — один: 0,50, 0,00; два: 0,25, 1,00." in figure.get_label()

@@ -9,11 +9,11 @@ from lecture_utils.exercises.engine import Case, Draw, Exercise
 
 INF = float("inf")
 
-# 09.1: attention, one question to each row of a batch
+# 09.1: attention, one query to each row of a batch
 
 
 def _attention_inputs(draw: Draw, time: int = 5, sharp: float = 1.0) -> dict:
-    """With `sharp` the keys are long and orthogonal, the question is the second of them."""
+    """With `sharp` the keys are long and orthogonal, the query is the second of them."""
     q, K, V = draw(3, 4), draw(3, time, 4), draw(3, time, 4)
     if sharp > 1:
         K = sharp * torch.linalg.qr(draw(3, 4, 4)).Q[:, :time]
@@ -47,8 +47,8 @@ def my_attention(q, K, V):
     reference=_attended,
     cases=[
         Case("ключ один", "Если ключ один, весь вес на нём: w = 1, o — его значение.", settings={"time": 1}),
-        Case("вопрос нулевой", "Все оценки равны: веса одинаковы, o — среднее значений.", only="K V"),
-        Case("вопрос совпадает со вторым ключом", "Почти весь вес — на втором ключе, o — почти второе значение.",
+        Case("запрос нулевой", "Все оценки равны: веса одинаковы, o — среднее значений.", only="K V"),
+        Case("запрос совпадает со вторым ключом", "Почти весь вес — на втором ключе, o — почти второе значение.",
              settings={"time": 3, "sharp": 9.0}),
         Case("всё случайно", "Оценки — скалярные произведения, делённые на √d; softmax — по времени, отдельно для "
              "каждого примера."),
@@ -57,7 +57,7 @@ def my_attention(q, K, V):
         (partial(_attend, scale=lambda K: 1.0), "Оценки не поделены на √d."),
         (partial(_attend, scale=lambda K: 1 / K.shape[-1]), "Оценки поделены на d, а нужно на √d."),
         (partial(_attend, scale=lambda K: K.shape[1] ** -0.5), "Поделено на корень из числа ключей, а нужно на √d: "
-         "d — длина вопроса."),
+         "d — длина запроса."),
         (partial(_attend, axis=0), "softmax взят поперёк пакета: веса примера должны давать в сумме 1 по времени."),
         (partial(_attend, weigh=lambda s, axis: s), "Это ещё не веса: забыт softmax."),
         (partial(_attend, weigh=lambda s, axis: torch.softmax(-s, axis)), "Больше всех весит самый непохожий ключ: "

@@ -29,6 +29,7 @@ from lecture_utils.vocabulary import join_words
 
 OUTPUT, GREY = PALETTE["output"], "#5F6B7A"
 LAND = LinearSegmentedColormap.from_list("land", ["#2B62A8", "#F1F4F7", "#C98A2B"])
+DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1))]  # as many as colours
 DESCENTS = [("--", "X", PALETTE["gradient"]), ("-", "o", PALETTE["ink"])]  # line, its end, colour
 
 
@@ -98,8 +99,8 @@ def curves(
     """
     figure, axes = _axes(8, 4, xlabel=x_label, ylabel=y_label)
     for number, (name, (x, y)) in enumerate(lines.items()):
-        look = {"marker": "osD^v"[number % 5] if len(x) < 20 else "", "markersize": 4}
-        look |= {"linestyle": ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))][number % 5]}
+        look = {"marker": "osD^vP"[number % 6] if len(x) < 20 else "", "markersize": 4}
+        look |= {"linestyle": DASHES[number % 6]}
         look |= {"linestyle": "", "markersize": 9} if len(x) <= 5 and not joined else {}
         axes.plot(x, y, label=name, **look)
     for number, (name, y) in enumerate((levels or {}).items()):
@@ -222,7 +223,8 @@ def coloured(
         look["color"] = "black" if color[:3] ** 2.2 @ [0.21, 0.72, 0.07] > 0.18 else "white"
         axes.text(x + width / 2, 28 * line + 18, sign, **look)
     axes.text(0, height - 58, told, size=12, parse_math=False)
-    bar = figure.add_axes((12 / 792, 26 / height, 0.3, 10 / height), label="<colorbar>")
+    place = ((24 if signed else 12) / 792, 26 / height, 0.3, 10 / height)
+    bar = figure.add_axes(place, label="<colorbar>")
     figure.colorbar(ScalarMappable(scale, cmap), cax=bar, orientation="horizontal")
     axes.text(0.33 * 792, height - 34, label, size=12)
     figure.set_label(f"Текст, раскрашенный по величине «{label}»: {text.strip()} … {told}")
@@ -309,17 +311,21 @@ def seeds(
     return figure
 
 
-def heat_map(values, rows, columns, *, x_label="", y_label="", numbers=False) -> Figure:
-    """Values in 0…1, (rows, columns), as colours under their names, and as numbers if asked."""
-    figure, axes = _axes(2.6 + (1.3 if numbers else 0.38) * len(columns), 1.2 + 0.3 * len(rows))
+def heat_map(values, rows, columns, *, x_label="", y_label="", numbers=None) -> Figure:
+    """Values in 0…1, (rows, columns), as colours under their names; `numbers` are written there."""
+    is_table = numbers is not None
+    figure, axes = _axes(2.6 + (1.3 if is_table else 0.38) * len(columns), 1.2 + 0.3 * len(rows))
     axes.imshow(values, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto", zorder=2)
     axes.set(xticks=range(len(columns)), xticklabels=columns, xlabel=x_label)
     axes.set(yticks=range(len(rows)), yticklabels=rows, ylabel=y_label)
-    for (row, column), value in np.ndenumerate(values if numbers else []):
-        look = {"color": "white" if value > 0.6 else "black", "ha": "center", "va": "center"}
-        axes.text(column, row, comma(value), zorder=3, **look)
-    best = "; ".join(f"{r}: {columns[np.argmax(v)]}" for r, v in zip(rows, values, strict=True))
-    figure.set_label(f"Карта, темнее — больше. Больше всего в строке — {best}.")
+    for (row, column), number in np.ndenumerate(numbers if is_table else []):
+        look = {"color": "white" if values[row][column] > 0.6 else "black", "ha": "center"}
+        axes.text(column, row, comma(number), zorder=3, va="center", **look)
+    tell = (lambda v: ", ".join(map(comma, v))) if is_table else (lambda v: columns[np.argmax(v)])
+    lines = zip(rows, numbers if is_table else values, strict=True)
+    what = f"Столбцы: {', '.join(columns)}. Строки" if is_table else "Больше всего в строке"
+    told = "; ".join(f"{row}: {tell(line)}" for row, line in lines)
+    figure.set_label(f"Карта, темнее — больше. {what} — {told}.")
     return figure
 
 
@@ -367,7 +373,8 @@ def spread(
         look = {"color": line.get_color(), "linewidth": 0}
         axes.plot(x, y, "o", markersize=5, alpha=0.5, **look)
         axes.fill_between(x, y.min(1), y.max(1), alpha=0.12, **look)
-    figure.set_label(f"{figure.get_label()} Линии — медианы, точки — {y.shape[1]} запусков.")
+    runs = "–".join(map(str, sorted({y.shape[1] for _, y in lines.values()})))
+    figure.set_label(f"{figure.get_label()} Линии — медианы, точки — отдельные запуски ({runs}).")
     return figure
 
 

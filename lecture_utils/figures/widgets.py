@@ -480,7 +480,7 @@ def live_rounds() -> Live:
     def draw(T):
         workers = 2 ** np.arange(13)
         scan = sum(np.ceil((T - 2**k) / workers) for k in range(int(np.log2(T))))
-        lines = {"петля": (workers, np.full(13, T)), "скан": (workers, scan)}
+        lines = {"цикл": (workers, np.full(13, T)), "скан": (workers, scan)}
         figure = plots.curves(lines, x_label="работников P", y_label="тактов")
         figure.axes[0].set(xscale="log", yscale="log")
         return figure
