@@ -469,4 +469,4 @@ def test_the_numbers_of_a_table_are_written_and_told_whatever_its_colours_say():
     figure = plots.heat_map(np.eye(2), ["один", "два"], ["а", "б"], numbers=numbers)
     assert [t.get_text() for t in figure.axes[0].texts] == ["0,50", "0,00", "0,25", "1,00"]
     assert [t.get_color() for t in figure.axes[0].texts] == ["white", "black", "black", "white"]
-    assert "Столбцы: а, б. Строки — один: 0,50, 0,00; два: 0,25, 1,00." in figure.get_label()
+    assert "столбцы: а, б; строки — один: 0,50, 0,00; два: 0,25, 1,00." in figure.get_label()

@@ -323,9 +323,9 @@ def heat_map(values, rows, columns, *, x_label="", y_label="", numbers=None) -> 
         axes.text(column, row, comma(number), zorder=3, va="center", **look)
     tell = (lambda v: ", ".join(map(comma, v))) if is_table else (lambda v: columns[np.argmax(v)])
     lines = zip(rows, numbers if is_table else values, strict=True)
-    what = f"Столбцы: {', '.join(columns)}. Строки" if is_table else "Больше всего в строке"
+    what = f"столбцы: {', '.join(columns)}; строки" if is_table else "темнее — больше, больше всего"
     told = "; ".join(f"{row}: {tell(line)}" for row, line in lines)
-    figure.set_label(f"Карта, темнее — больше. {what} — {told}.")
+    figure.set_label(f"Карта: {what} — {told}.")
     return figure
 
 
